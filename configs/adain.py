@@ -1,0 +1,24 @@
+"""AdaIN in the lightweight network: the baseline of the paper's figure 8.
+
+The style's channel means and deviations, taken from the content encoder itself, are the code. That
+encoder has no instance norm, which would erase just what AdaIN copies.
+"""
+
+import dataclasses
+
+from configs.din import FAST, PAPER
+
+ADAIN = dataclasses.replace(
+    PAPER,
+    name="adain",
+    model=dataclasses.replace(
+        PAPER.model, code="adain", style_encoder="content", encoder_norm="none", decoder_norm="none"
+    ),
+)
+VARIANTS = {"": ADAIN, "fast": dataclasses.replace(ADAIN, name="adain-fast", optim=FAST)}
+
+
+def get_config(variant: str = ""):
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/adain.py has variants {sorted(VARIANTS)}, not {variant!r}.")
+    return VARIANTS[variant].to_config_dict()

@@ -1,0 +1,49 @@
+"""DIN in the lightweight network: the paper's recipe, and short variants of it."""
+
+import dataclasses
+
+from din_jax.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig, TrainConfig
+
+PAPER = Config(data=DataConfig(content="tfds:coco", style="tfds:wikiart"))
+
+# Needs no VGG-19 to run: a MobileNet predicts VGG's style statistics, from which the nets paint.
+PORTABLE = ModelConfig(
+    style_encoder="mobilenet",
+    style_feature="statistics",
+    net_pool=1,
+    net_kernel=1,
+    encoder_norm="batch",
+    decoder_norm="batch",
+)
+# A short training wants higher rates than the paper's day on a V100.
+FAST = OptimConfig(learning_rate=1e-3, warmup=20, decay="cosine", clip=1.0)
+
+DEMO = Config(
+    name="din-demo",
+    data=DataConfig(validation=4, resize=80, crop=64, threads=2, prefetch=4),
+    model=dataclasses.replace(PORTABLE, widths=(8, 16, 32), net_hidden=16),
+    loss=LossConfig(network="random"),
+    optim=FAST,
+    train=TrainConfig(
+        steps=150, batch=4, teacher_steps=100, log_every=10, validate_every=50, grid_every=50
+    ),
+)
+
+VARIANTS = {
+    "": PAPER,
+    "portable": dataclasses.replace(
+        PAPER,
+        name="din-portable",
+        model=PORTABLE,
+        optim=FAST,
+        train=TrainConfig(steps=20_000, batch=8, teacher_steps=10_000),
+    ),
+    "fast": dataclasses.replace(PAPER, name="din-fast", optim=FAST),
+    "demo": DEMO,
+}
+
+
+def get_config(variant: str = ""):
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/din.py has variants {sorted(VARIANTS)}, not {variant!r}.")
+    return VARIANTS[variant].to_config_dict()

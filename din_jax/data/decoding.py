@@ -1,0 +1,290 @@
+"""Reading and writing pictures: any file Pillow can open becomes uint8 RGB, or one clear sentence.
+
+Everything in this file is numpy and Pillow; nothing needs JAX or grain.
+"""
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from din_jax.data.files import MissingImageError, list_images
+from din_jax.errors import UserError
+
+__all__ = [
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "BadImageError",
+    "MissingImageError",
+    "check_size",
+    "decode_image",
+    "decode_pil",
+    "list_images",
+    "load_image",
+    "open_header",
+    "resize_crop",
+    "resized_shape",
+    "save_image",
+]
+
+MIN_SIDE = 16
+"""Smallest side, in px, of a picture that is accepted: less is an icon or a tracking pixel."""
+
+MAX_PIXELS = 89_478_485
+"""Largest picture, in px, that is decoded (Pillow's own limit against decompression bombs)."""
+
+# Pillow warns of damaged metadata and of large pictures; the first does no harm here and the second
+# is an error of our own. (catch_warnings around each call would not be safe in threads.)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_ORIENTATION_TAG = 0x0112
+_ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadImageError(UserError):
+    """A file or byte string that is not a usable picture; the message is one sentence."""
+
+
+def decode_image(
+    data: bytes | str | os.PathLike, *, min_side: int = 0, name: str = ""
+) -> np.ndarray:
+    """Decodes a picture to uint8 RGB [H, W, 3].
+
+    Grey, palette, CMYK and 16-bit pictures are converted (16 bit by value / 257, never clipped),
+    transparency is composited on white, EXIF orientation is applied, and an animation gives its
+    first frame.
+
+    Args:
+        data: encoded bytes, or the path of a file.
+        min_side: if positive, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as
+            both sides stay at least this long (px): several times faster for large photographs.
+        name: what to call the picture in an error; the path if empty.
+
+    Raises:
+        BadImageError: the data are empty, truncated, no picture, smaller than MIN_SIDE px a side
+            or larger than MAX_PIXELS px.
+        MissingImageError: the path does not exist.
+    """
+    return np.array(decode_pil(data, min_side=min_side, name=name))
+
+
+def decode_pil(
+    data: bytes | str | os.PathLike, *, min_side: int = 0, name: str = ""
+) -> Image.Image:
+    """`decode_image` as a Pillow RGB image, for callers that resize it next."""
+    name = _call(data, name)
+    with _open(data, name) as image:
+        check_size(image.size, name)
+        try:
+            if min_side > 0:
+                image.draft(None, (min_side, min_side))
+            return _orient(image, _to_rgb(image))
+        # Decoders meet garbage here and fail in many ways (OSError, SyntaxError, struct.error,
+        # IndexError, zlib.error, ...); each of them means the same to the user.
+        except Exception as error:
+            raise BadImageError(
+                f"{name} must be a complete picture, but decoding it failed ({_reason(error)}): "
+                "replace or remove it."
+            ) from error
+
+
+def open_header(data: bytes | str | os.PathLike, name: str = "") -> str | None:
+    """Format name ("JPEG", "PNG", ...) of a picture whose header and size are good; no decoding.
+
+    Raises:
+        BadImageError, MissingImageError: as `decode_image`.
+    """
+    name = _call(data, name)
+    with _open(data, name) as image:
+        check_size(image.size, name)
+        return image.format
+
+
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Raises BadImageError if (width, height) in px is too small or too large to be used."""
+    width, height = size
+    if min(width, height) < MIN_SIDE:
+        raise BadImageError(
+            f"{name} must be at least {MIN_SIDE} px a side, but is {width} x {height} px: "
+            "use a larger picture."
+        )
+    if width * height > MAX_PIXELS:
+        raise BadImageError(
+            f"{name} must have at most {MAX_PIXELS} px, but has {width} x {height}: "
+            "scale it down first."
+        )
+
+
+def load_image(path: str | os.PathLike, *, size: int = 0, square: bool = False) -> np.ndarray:
+    """Reads a picture as uint8 RGB [H, W, 3], optionally resized.
+
+    Args:
+        path: the file.
+        size: length of the short side after resizing, px; 0 keeps the picture's own size.
+        square: cut the centered square out.
+
+    Raises:
+        BadImageError, MissingImageError: as `decode_image`, or the result would be too large.
+    """
+    # Twice the size leaves the final, antialiased resize something to do: draft alone aliases.
+    image = decode_pil(path, min_side=2 * size if size > 0 else 0)
+    width, height = image.size
+    short = size if size > 0 else min(width, height)
+    new_width, new_height = resized_shape(width, height, short)
+    box_size = (short, short) if square else (new_width, new_height)
+    if box_size[0] * box_size[1] > MAX_PIXELS:
+        raise BadImageError(
+            f"'{path}' resized to a short side of {short} px must have at most {MAX_PIXELS} px, "
+            f"but would have {new_width} x {new_height}: choose a smaller size."
+        )
+    left, top = (new_width - box_size[0]) // 2, (new_height - box_size[1]) // 2
+    return resize_crop(image, (new_width, new_height), (left, top), box_size, smooth=True)
+
+
+def resized_shape(width: int, height: int, short: int) -> tuple[int, int]:
+    """(width, height) resized so that the short side is `short`, in the same aspect ratio."""
+    if width <= height:
+        return short, max(short, round(height * short / width))
+    return max(short, round(width * short / height)), short
+
+
+def resize_crop(
+    image: Image.Image,
+    resized: tuple[int, int],
+    corner: tuple[int, int],
+    crop: tuple[int, int],
+    *,
+    smooth: bool = False,
+) -> np.ndarray:
+    """Crop of a resized picture in one call, without computing the rest: uint8 [h, w, 3].
+
+    Equals resizing to `resized` (width, height) with antialiasing and then cutting `crop`
+    (width, height) at `corner` (left, top); bilinear, or bicubic if `smooth`.
+    """
+    scale_x, scale_y = image.width / resized[0], image.height / resized[1]
+    (left, top), (width, height) = corner, crop
+    if (resized, crop) == (image.size, image.size):
+        return np.array(image)
+    box = (
+        left * scale_x,
+        top * scale_y,
+        min((left + width) * scale_x, image.width),
+        min((top + height) * scale_y, image.height),
+    )
+    method = Image.Resampling.BICUBIC if smooth else Image.Resampling.BILINEAR
+    return np.array(image.resize((width, height), method, box=box))
+
+
+def save_image(path: str | os.PathLike, array: np.ndarray, *, quality: int = 95) -> Path:
+    """Writes uint8 [H, W, 3] (or [H, W] grey) to `path`; the suffix decides the format.
+
+    The file appears at once and complete: it is written beside its place and then renamed.
+
+    Raises:
+        UserError: unknown suffix, or an array of another type or shape.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    if suffix not in formats:
+        raise BadImageError(
+            f"an output picture must end in {', '.join(formats)}, but is '{path}': rename it."
+        )
+    array = np.asarray(array)
+    if array.dtype != np.uint8 or not (array.ndim == 2 or array.ndim == 3 and array.shape[2] == 3):
+        raise BadImageError(
+            "a picture to save must be uint8 of shape [H, W, 3] or [H, W], but is "
+            f"{array.dtype} {list(array.shape)}: convert it first."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"PNG": {}, "JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": 95}}
+    kind = formats[suffix]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        Image.fromarray(array).save(temporary, format=kind, **options[kind])
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:
+    if isinstance(data, bytes | bytearray | memoryview):
+        if not len(data):
+            raise BadImageError(f"{name} must be a picture, but is empty: replace or remove it.")
+        file = io.BytesIO(data)
+    else:
+        file = Path(data)
+        if not file.is_file():
+            what = "is a folder" if file.is_dir() else "does not exist"
+            raise MissingImageError(f"a picture is needed, but {name} {what}.")
+        if not file.stat().st_size:
+            raise BadImageError(f"{name} must be a picture, but is empty: replace or remove it.")
+    try:
+        return Image.open(file)
+    except PermissionError as error:
+        raise BadImageError(f"{name} must be readable, but permission is denied.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImageError(
+            f"{name} must have at most {MAX_PIXELS} px, but has more: scale it down first."
+        ) from error
+    except Exception as error:
+        raise BadImageError(
+            f"{name} must be a picture that Pillow can open, but is not: replace or remove it."
+        ) from error
+
+
+def _call(data: bytes | str | os.PathLike, name: str) -> str:
+    if name or not isinstance(data, bytes | bytearray | memoryview):
+        return f"'{name or data}'"
+    return "image data"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I") or mode == "F":
+        return Image.fromarray(_deep_to_uint8(image)).convert("RGB")
+    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    if mode == "RGB":
+        image.load()
+        return image
+    return image.convert("RGB")
+
+
+def _deep_to_uint8(image: Image.Image) -> np.ndarray:
+    """16-bit and float grey [H, W] to uint8; 65535 (float: 1.0, if nothing is above) is white."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=255.0, neginf=0.0)
+    if image.mode == "F":
+        values = values * 255 if values.max() <= 1 else values
+    elif image.mode.startswith("I;16") or values.max() > 255:
+        values = values / 257
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _orient(source: Image.Image, rgb: Image.Image) -> Image.Image:
+    try:
+        orientation = source.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # damaged metadata must not cost the picture
+        orientation = 1
+    method = _ORIENTATIONS.get(orientation)
+    return rgb if method is None else rgb.transpose(method)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:120].rstrip(".")

@@ -1,0 +1,50 @@
+"""Finding picture files in folders."""
+
+import os
+import re
+from pathlib import Path
+
+from din_jax.errors import UserError
+
+IMAGE_SUFFIXES = tuple(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split())
+
+
+class MissingImageError(UserError, FileNotFoundError):
+    """A picture or a folder of pictures that is not there."""
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """All picture files below `folder`, found recursively, in natural order (2 before 10).
+
+    Chosen by suffix (IMAGE_SUFFIXES, any case); hidden files and folders are left out; linked
+    folders are followed, each real folder once, so that loops end. The order depends on names
+    alone.
+
+    Raises:
+        MissingImageError: no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise MissingImageError(f"a folder of pictures is needed, but '{root}' {what}.")
+    found, seen = [], {os.path.realpath(root)}
+    for here, folders, files in os.walk(root, followlinks=True):
+        keep = []
+        for name in sorted(folders, key=natural_key):
+            real = os.path.realpath(os.path.join(here, name))
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                keep.append(name)
+        folders[:] = keep
+        found += [
+            Path(here, name)
+            for name in files
+            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+        ]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(root).as_posix()))
+
+
+def natural_key(name: str) -> tuple:
+    """Sort key that orders numbers in names by value; ties (case, leading zeros) by the name."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name

@@ -1,0 +1,217 @@
+"""Batches of content x style crops for training, and the fixed pairs for validation.
+
+The pipeline on each side is: numbers 0..n-1, shuffled anew each epoch, each read, resized and
+cropped with a random generator of its own record, every `shard_count`-th kept, repeated. Because
+the crop belongs to the record's place in the global order, shards are disjoint and the union over
+shards does not depend on their number. Content and style are shuffled independently. Pictures
+stay uint8 until they are on the device.
+"""
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from din_jax.config import DataConfig
+from din_jax.data.crops import jitter_colors, random_crop
+from din_jax.data.decoding import resize_crop, resized_shape
+from din_jax.data.sources import ImageReader, Source, SourceError, open_source, split_source
+
+if TYPE_CHECKING:
+    import grain
+
+_PURPOSES = {"content shuffle": 0, "content crop": 1, "style shuffle": 2, "style crop": 3}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCrop:
+    """Record number -> uint8 [crop, crop, 3]: read, resize, crop, flip, jitter.
+
+    Args:
+        reader: where pictures come from.
+        crop: side of the result, px.
+        short_sides: (least, greatest) short side after resizing, px; drawn log-uniformly.
+        flip: mirror left and right with probability 1/2.
+        jitter: strength of the color jitter, 0..1.
+    """
+
+    reader: ImageReader
+    crop: int
+    short_sides: tuple[int, int]
+    flip: bool = True
+    jitter: float = 0.0
+
+    def __call__(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        low, high = self.short_sides
+        # The number of draws is the same for every setting, so that settings do not interact.
+        scale, left, top, mirror = rng.random(4)
+        short = min(high, round(low * (high / low) ** scale))
+        image = self.reader.read(index, min_side=short)
+        pixels = random_crop(image, short, self.crop, left, top)
+        if self.flip and mirror < 0.5:
+            pixels = pixels[:, ::-1]
+        if self.jitter > 0:
+            pixels = jitter_colors(pixels, self.jitter, rng)
+        return np.ascontiguousarray(pixels)
+
+
+@dataclasses.dataclass(frozen=True)
+class CenterCrop:
+    """Record number -> the central uint8 [crop, crop, 3] at a fixed scale."""
+
+    reader: ImageReader
+    crop: int
+    short: int
+
+    def __call__(self, index: int) -> np.ndarray:
+        image = self.reader.read(index, min_side=self.short)
+        resized = resized_shape(*image.size, self.short)
+        corner = (resized[0] - self.crop) // 2, (resized[1] - self.crop) // 2
+        return resize_crop(image, resized, corner, (self.crop, self.crop))
+
+
+def make_batches(
+    config: DataConfig,
+    batch: int,
+    seed: int,
+    *,
+    split: str = "train",
+    shard_index: int = 0,
+    shard_count: int = 1,
+) -> "grain.IterDataset":
+    """Endless batches {"content", "style"}, each uint8 [batch, side, side, 3] RGB.
+
+    Sides are `config.crop` and `config.style_crop` (0: the same). `iter()` of the result has
+    `get_state` and `set_state`, which resume exactly under the same configuration and number of
+    workers; close the iterator when `config.workers` is positive.
+
+    Args:
+        config: sources, sizes, augmentation, threads and workers.
+        batch: pictures per batch in this process.
+        seed: of shuffling and cropping; 0 or more.
+        split: "train" (shuffled, random crops) or "validation" (in order, center crops).
+        shard_index, shard_count: this process's number among all, for disjoint shards.
+
+    Raises:
+        UserError: a source is missing, empty or bad, or an argument is out of range.
+    """
+    import grain
+
+    if batch < 1 or not 0 <= shard_index < shard_count or seed < 0:
+        raise SourceError(
+            "a pipeline needs batch >= 1, seed >= 0 and 0 <= shard_index < shard_count, but got "
+            f"batch {batch}, seed {seed}, shard {shard_index} of {shard_count}."
+        )
+    if split not in ("train", "validation"):
+        raise SourceError(f"split must be 'train' or 'validation', but is '{split}'.")
+    sides = [
+        _side(config, kind, seed, split, shard_index, shard_count) for kind in ("content", "style")
+    ]
+    pairs = grain.experimental.ZipMapDataset(sides).map(_name_pair)
+    batches = pairs.batch(batch, drop_remainder=True).to_iter_dataset(_read_options(config))
+    if config.workers > 0:
+        _parse_absl_flags()
+        options = grain.MultiprocessingOptions(
+            num_workers=config.workers, per_worker_buffer_size=max(1, config.prefetch // 8)
+        )
+        batches = batches.mp_prefetch(options)
+    return batches
+
+
+def validation_pairs(config: DataConfig, count: int, seed: int) -> list[dict[str, np.ndarray]]:
+    """`count` fixed pairs {"content", "style"} of uint8 [side, side, 3] center crops.
+
+    The pictures come from `content_validation` and `style_validation`, or are those held out of
+    the training sources; the same seed gives the same pairs in every call. They repeat, in other
+    combinations, if there are fewer pictures than `count`.
+
+    Raises:
+        UserError: no pictures for validation.
+    """
+    chosen = []
+    for kind in ("content", "style"):
+        reader, crop = ImageReader(_source(config, kind, "validation")), _crop_side(config, kind)
+        center = CenterCrop(reader, crop, _typical_short_side(config, crop))
+        rng = np.random.default_rng([seed, kind == "style"])
+        rounds = math.ceil(count / len(reader.source))
+        order = np.concatenate([rng.permutation(len(reader.source)) for _ in range(rounds)] or [[]])
+        chosen.append([center(int(index)) for index in order[:count]])
+    return [{"content": c, "style": s} for c, s in zip(*chosen, strict=True)]
+
+
+def _side(config, kind, seed, split, shard_index, shard_count) -> "grain.MapDataset":
+    """One side of the pairs: an endless MapDataset of uint8 crops."""
+    import grain
+
+    reader, crop = ImageReader(_source(config, kind, split)), _crop_side(config, kind)
+    numbers = grain.MapDataset.range(len(reader.source))
+    if split == "train":
+        jitter = config.style_jitter if kind == "style" else 0.0
+        cropper = RandomCrop(reader, crop, _short_sides(config, crop), config.flip, jitter)
+        crops = numbers.shuffle(seed=_derive_seed(seed, f"{kind} shuffle")).random_map(
+            cropper, seed=_derive_seed(seed, f"{kind} crop")
+        )
+    else:
+        crops = numbers.map(CenterCrop(reader, crop, _typical_short_side(config, crop)))
+    if len(numbers) < shard_count:  # tiny sets: every shard needs at least one record
+        crops = crops.repeat(math.ceil(shard_count / len(numbers)))
+    usable = len(crops) // shard_count * shard_count
+    return crops.slice(slice(shard_index, usable, shard_count)).repeat()
+
+
+def _source(config: DataConfig, kind: str, split: str) -> Source:
+    training, validation = getattr(config, kind), getattr(config, f"{kind}_validation")
+    size = max(config.resize, _crop_side(config, kind))
+    if validation:
+        return open_source(training if split == "train" else validation, kind, size=size)
+    parts = split_source(open_source(training, kind, size=size), config.validation)
+    part = parts[0] if split == "train" else parts[1]
+    if not len(part):
+        raise SourceError(
+            f"validation needs {kind} pictures, but none are held out: set data.validation above "
+            f"0 or data.{kind}_validation to a source."
+        )
+    return part
+
+
+def _crop_side(config: DataConfig, kind: str) -> int:
+    return config.style_crop or config.crop if kind == "style" else config.crop
+
+
+def _short_sides(config: DataConfig, crop: int) -> tuple[int, int]:
+    high = max(config.resize, crop)
+    return max(crop, round(config.resize / config.zoom)), high
+
+
+def _typical_short_side(config: DataConfig, crop: int) -> int:
+    low, high = _short_sides(config, crop)
+    return round(math.sqrt(low * high))
+
+
+def _read_options(config: DataConfig):
+    import grain
+
+    if config.threads == 0:
+        return grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    prefetch = max(1, config.prefetch)
+    return grain.ReadOptions(
+        num_threads=min(config.threads, prefetch), prefetch_buffer_size=prefetch
+    )
+
+
+def _derive_seed(seed: int, purpose: str) -> int:
+    """A 32-bit seed of its own for each use of randomness."""
+    return int(np.random.SeedSequence([seed, _PURPOSES[purpose]]).generate_state(1)[0])
+
+
+def _name_pair(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"content": pair[0], "style": pair[1]}
+
+
+def _parse_absl_flags() -> None:
+    """grain's worker processes read absl flags, which only `absl.app.run` parses."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

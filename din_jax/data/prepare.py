@@ -1,0 +1,75 @@
+"""Turns the published archives of MS-COCO and WikiArt into files that training can read.
+
+    python -m din_jax.data.prepare coco                        # downloads 13 GB
+    python -m din_jax.data.prepare wikiart --manual_dir DIR    # DIR holds Kaggle's train.zip
+
+Afterwards `tfds:coco` and `tfds:wikiart` name the data sets in a configuration.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from din_jax.data.sources import SourceError
+from din_jax.errors import UserError
+
+NAMES = ("coco", "coco/2014", "coco/2017", "wikiart")
+
+
+def prepare(name: str, *, data_dir: str = "", manual_dir: str = "") -> Path:
+    """Prepares one data set and gives its folder; one that is prepared already is left alone.
+
+    Args:
+        name: one of NAMES.
+        data_dir: where TFDS keeps data sets; "" takes TFDS_DATA_DIR or ~/tensorflow_datasets.
+        manual_dir: folder of archives downloaded by hand; "" takes downloads/manual in data_dir.
+
+    Raises:
+        SourceError: unknown name, missing or damaged archives, or a failed download.
+    """
+    if name not in NAMES:
+        raise SourceError(f"the data set must be one of {', '.join(NAMES)}, but is '{name}'.")
+    import tensorflow_datasets as tfds
+
+    from din_jax.data import tfds_builders
+
+    options = {"data_dir": data_dir or None, "file_format": "array_record"}
+    if name == "wikiart":
+        builder = tfds_builders.WikiArt(**options)
+        default = Path(builder.data_dir).parents[1] / "downloads" / "manual"
+        tfds_builders.wikiart_archives(Path(manual_dir or default))
+    else:
+        year = name.partition("/")[2] or "2014"
+        builder = tfds_builders.CocoImages(config=year, **options)
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir or None)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except (OSError, tfds.download.DownloadError) as error:
+        raise SourceError(
+            f"preparing '{name}' needs its archive and room on the disk, but failed: {error}. "
+            "Look at the connection, or download the archive by hand and name its folder as "
+            "--manual_dir."
+        ) from error
+    return Path(builder.data_dir)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m din_jax.data.prepare", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--data_dir", default="", help="where TFDS keeps data sets")
+    parser.add_argument("--manual_dir", default="", help="folder of archives downloaded by hand")
+    options = parser.parse_args(arguments)
+    try:
+        folder = prepare(options.name, data_dir=options.data_dir, manual_dir=options.manual_dir)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"ready: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

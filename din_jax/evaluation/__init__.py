@@ -1,0 +1,1 @@
+"""Measuring trained models: metrics, tables, contact sheets and curves."""

@@ -1,0 +1,208 @@
+"""Every content in every style: reading, stylizing, measuring, writing; what `evaluate.py` does."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from din_jax.data.decoding import decode_pil, list_images, load_image, save_image
+from din_jax.data.sheets import CELL, contact_sheet, thumbnail
+from din_jax.errors import UserError
+from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, spread_over_styles, write_csv
+from din_jax.inference.engine import Engine, take_codes
+
+MAX_STEM_BYTES = 100  # two stems and a suffix stay below the 255 bytes that file systems take
+SMALLEST_SQUARE = 32  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A picture with a name that no other of its side has, whatever the file system's case."""
+
+    name: str
+    image: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a run over all pairs gave; `scores` is empty without metrics."""
+
+    files: list[Path]
+    scores: list[PairScore]
+    spread: float
+    sheet: Path
+
+
+def find_images(path: str | Path, what: str) -> list[Path]:
+    """The file itself, or all pictures below a folder.
+
+    Raises:
+      UserError: nothing is there.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"there is no {what} '{path}'; give a picture or a folder of pictures.")
+    found = list_images(path)
+    if not found:
+        raise UserError(f"the {what} folder '{path}' holds no pictures; give one that does.")
+    return found
+
+
+def read_images(
+    paths: Sequence[Path], size: int = 0, warn: Callable[[str], None] | None = None
+) -> Iterator[Named]:
+    """Pictures one by one, uint8 RGB, at their own size or resized to size x size squares.
+
+    Squares are not cut out: the whole picture is resized (bicubic), as the published comparisons
+    do. Bad files are skipped and reported once, at the end, through `warn`.
+
+    Raises:
+      UserError: no file is a usable picture; the message is that of the first.
+    """
+    if size and size < SMALLEST_SQUARE:
+        raise UserError(f"the size must be at least {SMALLEST_SQUARE} pixels, not {size}.")
+    taken: set[str] = set()
+    errors, good = [], 0
+    for path in paths:
+        try:
+            image = read_square(path, size) if size else load_image(path)
+        except UserError as error:
+            errors.append(error)
+            continue
+        good += 1
+        yield Named(unique_name(path.stem, taken), image)
+    if not good:
+        raise errors[0]
+    if errors and warn is not None:
+        skipped = f"skipped {len(errors)} of {len(paths)} pictures"
+        warn(f"warning: {skipped}, the first because {errors[0]}")
+
+
+def read_square(path: Path, size: int) -> np.ndarray:
+    """The whole picture as a square, its aspect ratio not kept: uint8 [size, size, 3]."""
+    image = decode_pil(path, min_side=2 * size)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def unique_name(stem: str, taken: set[str]) -> str:
+    """`stem`, cut to a bearable length and numbered if it is taken already; adds it to `taken`."""
+    stem = stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return name
+
+
+def evaluate_pairs(
+    engine: Engine,
+    contents: Sequence[Path],
+    styles: Sequence[Path],
+    output: str | Path,
+    *,
+    metrics: PerceptualMetrics | None = None,
+    size: int = 0,
+    suffix: str = ".png",
+    limit: int = 16,
+) -> Report:
+    """Stylizes all pairs into `output` and draws them on `contact_sheet.png`.
+
+    Files are `CONTENT--STYLE.png`, the stems numbered where they collide. With `metrics` the
+    losses of each pair go into `metrics.csv`. Contents are read one at a time, so their number is
+    not limited by memory; styles and their codes are all held.
+
+    Args:
+      engine: the model.
+      contents: files.
+      styles: files.
+      output: folder, made if need be.
+      metrics: measures each pair; None measures nothing.
+      size: 0 keeps the pictures' own sizes; else all become size x size squares.
+      suffix: ".png" or ".jpg".
+      limit: most rows and most columns of the contact sheet.
+
+    Raises:
+      UserError: no usable content or style.
+    """
+    output = Path(output)
+    warnings: list[str] = []
+    # What the model sees of a style is what its losses are measured against, and is drawn.
+    painted = [
+        Named(style.name, engine.prepare_style(style.image))
+        for style in read_images(styles, size, warnings.append)
+    ]
+    code = engine.encode_style([style.image for style in painted])
+    targets = None if metrics is None else metrics.style_targets([x.image for x in painted])
+    taken: set[str] = set()
+    files, scores, spreads, rows, shown = [], [], [], [], []
+    bar = tqdm(
+        total=len(contents) * len(painted), desc="pairs", unit="pair", disable=None, leave=False
+    )
+    with bar:
+        for content in read_images(contents, size, warnings.append):
+            images, outside = _all_styles(engine, content.image, code, len(painted), bar)
+            for style, image in zip(painted, images, strict=True):
+                name = unique_name_pair(content.name, style.name, taken)
+                files.append(save_image(output / f"{name}{suffix}", image))
+            spreads.append(spread_over_styles(images))
+            if metrics is not None:
+                scores += _scores(metrics, content, painted, targets, images, outside)
+            if len(rows) < limit:
+                rows.append([thumbnail(image) for image in images[:limit]])
+                shown.append(thumbnail(content.image))
+    for line in warnings:
+        print(line, file=sys.stderr)
+    top = [style.image for style in painted[:limit]]
+    sheet = save_image(output / "contact_sheet.png", contact_sheet(shown, top, rows, cell=CELL))
+    spread = float(np.mean(spreads)) if len(painted) > 1 else math.nan
+    if metrics is not None:
+        write_csv(output / "metrics.csv", scores, spread)
+    return Report(files, scores, spread, sheet)
+
+
+def unique_name_pair(content: str, style: str, taken: set[str]) -> str:
+    """`CONTENT--STYLE`, numbered where stems that hold "--" themselves make two pairs alike."""
+    name, number = f"{content}--{style}", 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{content}--{style}-{number}"
+    taken.add(name.casefold())
+    return name
+
+
+def _all_styles(
+    engine: Engine, content: np.ndarray, code, count: int, bar: tqdm
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """One content in all styles, batch by batch so that the progress bar moves."""
+    images, outside = [], []
+    for start in range(0, count, engine.batch):
+        chosen = range(start, min(start + engine.batch, count))
+        painted, shares = engine.stylize_measured([content] * len(chosen), take_codes(code, chosen))
+        images += painted
+        outside.append(shares)
+        bar.update(len(chosen))
+    return images, np.concatenate(outside)
+
+
+def _scores(
+    metrics: PerceptualMetrics,
+    content: Named,
+    styles: Sequence[Named],
+    style_targets: Sequence,
+    images: Sequence[np.ndarray],
+    outside: np.ndarray,
+) -> list[PairScore]:
+    target = metrics.content_targets([content.image])[0]
+    losses = metrics.losses(images, [target] * len(images), style_targets)
+    return [
+        PairScore(content.name, style.name, *pair, float(share))
+        for style, pair, share in zip(styles, losses, outside, strict=True)
+    ]

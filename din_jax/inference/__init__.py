@@ -1,0 +1,5 @@
+"""Trained models at work: images and style codes in, stylized images out."""
+
+from din_jax.inference.engine import Engine, join_codes, take_codes
+
+__all__ = ["Engine", "join_codes", "take_codes"]

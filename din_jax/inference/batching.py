@@ -1,0 +1,84 @@
+"""Batches of equal shapes out of mixed sizes, and a bounded memory of compiled programs."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from din_jax.errors import UserError
+
+
+class CompiledCache:
+    """`jax.jit(function)` that keeps the programs of the `limit` argument shapes used last.
+
+    A program is compiled for each set of argument shapes. `jax.jit` would keep all of them, and a
+    folder of photographs can have a size for every file.
+    """
+
+    def __init__(self, function: Callable, limit: int):
+        self._jitted = jax.jit(function)
+        self._limit = limit
+        self._programs: OrderedDict[Hashable, Callable] = OrderedDict()
+        self.compilations = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        key = (structure, tuple((x.shape, str(x.dtype)) for x in leaves))
+        if key in self._programs:
+            self._programs.move_to_end(key)
+        else:
+            self._programs[key] = self._jitted.lower(*arguments).compile()
+            self.compilations += 1
+            if len(self._programs) > self._limit:
+                self._programs.popitem(last=False)
+        return self._programs[key](*arguments)
+
+
+def batches_by(keys: Sequence[Hashable], batch: int) -> Iterator[list[int]]:
+    """Indices of equal keys, at most `batch` at a time; keys in order of first appearance."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
+    for indices in groups.values():
+        for start in range(0, len(indices), batch):
+            yield indices[start : start + batch]
+
+
+def fill_up(indices: Sequence[int], batch: int) -> list[int]:
+    """Indices with the last one repeated up to a power of two, or to `batch` if that is less.
+
+    A last, smaller batch of any size then costs at most log2(batch) further compilations.
+    """
+    size = min(1 << (len(indices) - 1).bit_length(), batch)
+    return [*indices, *[indices[-1]] * (size - len(indices))]
+
+
+def pad_to_multiple(image: np.ndarray, multiple: int, smallest: int) -> np.ndarray:
+    """Adds reflected pixels below and to the right, [H, W, 3] -> [H', W', 3].
+
+    H' and W' are the next multiples of `multiple` that are at least `smallest`. A side shorter
+    than what is added is reflected back and forth.
+    """
+    sides = [-(-max(side, smallest) // multiple) * multiple for side in image.shape[:2]]
+    added = [(0, new - old) for new, old in zip(sides, image.shape[:2], strict=True)]
+    return np.pad(image, (*added, (0, 0)), mode="reflect") if np.any(added) else image
+
+
+def check_images(images: Sequence[np.ndarray] | np.ndarray, what: str) -> list[np.ndarray]:
+    """The images as a list.
+
+    Raises:
+      UserError: there are none, or one is not uint8 [H, W, 3].
+    """
+    if len(images) == 0:
+        raise UserError(f"at least one {what} image is needed, but there is none.")
+    for image in images:
+        shape, dtype = np.shape(image), np.asarray(image).dtype
+        if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or min(shape) < 1:
+            raise UserError(
+                f"{what} images must be uint8 [H, W, 3], RGB in 0..255, but one is "
+                f"{dtype} {list(shape)}; convert it first."
+            )
+    return [np.asarray(image) for image in images]

@@ -1,0 +1,130 @@
+"""VGG-19 up to any layer as a pure function, and the mirrored decoder (Huang & Belongie 2017).
+
+Padding is by reflection, as in AdaIN, WCT and DIN (Keras and torchvision pad by zeros); 2x2 max
+pooling drops an odd last row or column (`ceil_mode=False`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+from flax import nnx
+from jax import Array
+
+from din_jax.layers.blocks import Conv, relu
+from din_jax.ops.convolution import conv2d
+from din_jax.ops.preprocessing import Preprocessing
+from din_jax.ops.resizing import max_pool, upsample_nearest
+
+# (convolutions, channels) of each block; a pool follows each block.
+BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+VGGParams = Mapping[str, Mapping[str, Array]]
+
+
+def conv_shapes() -> dict[str, tuple[int, int, int, int]]:
+    """Name to HWIO kernel shape of the sixteen convolutions, in order."""
+    shapes, inputs = {}, 3
+    for block, (count, channels) in enumerate(BLOCKS, 1):
+        for i in range(1, count + 1):
+            shapes[f"conv{block}_{i}"] = (3, 3, inputs, channels)
+            inputs = channels
+    return shapes
+
+
+def layers_up_to(layer: str) -> list[str]:
+    """Convolution names from conv1_1 to the one before `layer` ("relu4_1" gives conv1_1..4_1)."""
+    names = list(conv_shapes())
+    return names[: names.index(layer.replace("relu", "conv")) + 1]
+
+
+def deepest(layers: Sequence[str]) -> str:
+    """The last of some relu names in network order."""
+    order = [name.replace("conv", "relu") for name in conv_shapes()]
+    return max(layers, key=order.index)
+
+
+def vgg_features(
+    params: VGGParams, preprocessing: Preprocessing, images: Array, layers: Sequence[str]
+) -> dict[str, Array]:
+    """Activations after the named ReLUs.
+
+    Args:
+      params: convolution name to {"kernel": [3, 3, I, O], "bias": [O]}.
+      preprocessing: what these weights want done to an image.
+      images: [B, H, W, 3], RGB in [0, 1]; the type computed in is theirs.
+      layers: names as "relu4_1".
+
+    Returns:
+      Layer name to [B, H / 2^(block - 1), W / 2^(block - 1), C].
+    """
+    features = {}
+    x = preprocessing(images)
+    for name in layers_up_to(deepest(layers)):
+        if name.endswith("_1") and name != "conv1_1":
+            x = max_pool(x)
+        p = params[name]
+        x = conv2d(x, p["kernel"])
+        with jax.named_scope("bias"):
+            x = x + p["bias"].astype(x.dtype)
+        x = relu(x)
+        relu_name = name.replace("conv", "relu")
+        if relu_name in layers:
+            features[relu_name] = x
+    return features
+
+
+class Frozen(nnx.Variable):
+    """A weight that is neither trained nor saved with a checkpoint."""
+
+
+class VGGEncoder(nnx.Module):
+    """Frozen VGG-19: images [B, H, W, 3] in [0, 1] -> features by layer name."""
+
+    def __init__(self, params: VGGParams, preprocessing: Preprocessing, layers: Sequence[str]):
+        self.params = nnx.Dict(
+            {
+                name: nnx.Dict({key: Frozen(value) for key, value in params[name].items()})
+                for name in layers_up_to(deepest(layers))
+            }
+        )
+        self.preprocessing = preprocessing
+        self.layers = tuple(layers)
+
+    def __call__(self, images: Array) -> dict[str, Array]:
+        params = {
+            name: {key: value[...] for key, value in layer.items()}
+            for name, layer in self.params.items()
+        }
+        return vgg_features(params, self.preprocessing, images, self.layers)
+
+
+class VGGDecoder(nnx.Module):
+    """The encoder mirrored: 3x3 convolutions back to front, nearest x2 where it pooled, no norm.
+
+    The output convolution is linear: [B, h, w, C] -> [B, 8h, 8w, 3] in about [0, 1] (for relu4_1).
+    """
+
+    def __init__(self, layer: str = "relu4_1", *, rngs: nnx.Rngs):
+        names = layers_up_to(layer)[::-1]
+        shapes = conv_shapes()
+        self.convs = nnx.List(
+            [
+                Conv(
+                    shapes[name][3],
+                    shapes[name][2],
+                    3,
+                    gain=0.1 if name == "conv1_1" else 1.0,
+                    rngs=rngs,
+                )
+                for name in names
+            ]
+        )
+        self.upsample = tuple(name.endswith("_1") and name != "conv1_1" for name in names)
+
+    def __call__(self, x: Array) -> Array:
+        for i, (conv, upsample) in enumerate(zip(self.convs, self.upsample, strict=True)):
+            x = conv(x)
+            if i + 1 < len(self.convs):
+                x = relu(x)
+            if upsample:
+                x = upsample_nearest(x)
+        return x

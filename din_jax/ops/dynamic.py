@@ -1,0 +1,149 @@
+"""Convolution with a kernel and bias of its own for every image of the batch.
+
+The paper's dynamic transformation (Jing et al. 2020, eq. 4):
+
+    y_b = conv(x_b; W_b) + b_b,     DIN: x_b is the instance-normalized feature map.
+
+`form` chooses how it is computed; all forms agree to 1e-5 (float32):
+  "vmap"    `jax.vmap` over `lax.conv_general_dilated`: the reference, any size and groups, but
+            slow, and it gathers a batch-sharded input;
+  "matmul"  a batched matrix product (1 x 1), or one per shifted view of the map (K x K), no
+            collectives when the batch is sharded; depthwise kernels become shifted products;
+  "auto"    "matmul".
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from din_jax.ops.convolution import DIMENSIONS, shifted_taps
+from din_jax.ops.padding import reflect_pad
+from din_jax.ops.statistics import EPSILON, mean_and_variance
+
+FORMS = ("auto", "vmap", "matmul")
+
+
+def dynamic_conv(x: Array, kernel: Array, bias: Array | None = None, form: str = "auto") -> Array:
+    """y_b = conv(x_b; kernel_b) + bias_b with reflect padding, size kept.
+
+    The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise.
+
+    Args:
+      x: [B, H, W, I].
+      kernel: [B, K, K, I / groups, O], K odd.
+      bias: [B, O] or None.
+      form: see the module.
+
+    Returns:
+      [B, H, W, O] of the type of x.
+
+    Raises:
+      ValueError: shapes that do not fit, named with the remedy, at trace time.
+    """
+    groups = _check(x, kernel, bias, form)
+    kernel = kernel.astype(x.dtype)
+    padded = reflect_pad(x, kernel.shape[1] // 2)
+    apply = _vmap_conv if form == "vmap" else _matmul_conv
+    y = apply(padded, kernel, x.shape[1:3], groups)
+    if bias is None:
+        return y
+    with jax.named_scope("bias"):
+        return y + bias.astype(x.dtype)[:, None, None]
+
+
+def dynamic_instance_norm(
+    x: Array, kernel: Array, bias: Array, form: str = "auto", epsilon: float = EPSILON
+) -> Array:
+    """DIN: y_b = conv((x_b - mu_b) / sigma_b; kernel_b) + bias_b (Jing et al. 2020, eq. 4).
+
+    For a 1 x 1 kernel the fast form folds the normalization into the kernel, one product in all:
+    W' = W / sigma, b' = b - W' mu; the fold is exact because a 1 x 1 convolution commutes with a
+    per-channel affine map. Larger kernels normalize first: reflection keeps that equal to any
+    other order, and the unfolded form is then the cheaper one.
+
+    Args:
+      x: [B, H, W, I], not normalized; statistics are float32.
+      kernel: [B, K, K, I / groups, O].
+      bias: [B, O].
+      form: see the module; "vmap" normalizes, then convolves.
+      epsilon: inside the root.
+
+    Returns:
+      [B, H, W, O] of the type of x.
+    """
+    groups = _check(x, kernel, bias, form)
+    mean, variance = mean_and_variance(x)
+    scale = lax.rsqrt(variance + epsilon)
+    if form == "vmap" or kernel.shape[1] > 1:
+        normalized = (x - mean[:, None, None]) * scale[:, None, None]
+        return dynamic_conv(normalized.astype(x.dtype), kernel, bias, form)
+    # Centering before the product keeps the digits of maps whose mean is far from zero.
+    centered = (x - mean[:, None, None]).astype(x.dtype)
+    per_group = scale.reshape(x.shape[0], groups, -1)
+    folded = (
+        kernel
+        * jnp.repeat(per_group.transpose(0, 2, 1), kernel.shape[-1] // groups, axis=-1)[
+            :, None, None
+        ]
+    )
+    return dynamic_conv(centered, folded, bias, form)
+
+
+def _vmap_conv(padded: Array, kernel: Array, size: tuple[int, int], groups: int) -> Array:
+    def one(image: Array, weights: Array) -> Array:
+        return lax.conv_general_dilated(
+            image[None],
+            weights,
+            (1, 1),
+            "VALID",
+            dimension_numbers=DIMENSIONS,
+            feature_group_count=groups,
+        )[0]
+
+    return jax.vmap(one)(padded, kernel)
+
+
+def _matmul_conv(padded: Array, kernel: Array, size: tuple[int, int], groups: int) -> Array:
+    b, side, _, per_group, out = kernel.shape
+    if per_group == 1 and out == groups:
+        return sum(
+            tap * kernel[:, None, None, i, j, 0] for (i, j), tap in shifted_taps(padded, side, size)
+        )
+    kernel = kernel.reshape(b, side, side, per_group, groups, out // groups)
+
+    def product(tap: Array, weights: Array) -> Array:
+        if groups == 1:
+            y = jnp.matmul(tap.reshape(b, -1, per_group), weights[:, :, 0])
+        else:
+            tap = tap.reshape(b, -1, groups, per_group)
+            y = jnp.einsum("bngi,bigo->bngo", tap, weights)
+        return y.reshape(b, *size, out)
+
+    return sum(product(tap, kernel[:, i, j]) for (i, j), tap in shifted_taps(padded, side, size))
+
+
+def _check(x: Array, kernel: Array, bias: Array | None, form: str) -> int:
+    """Shapes that fit give the number of groups; others raise ValueError."""
+    if form not in FORMS:
+        raise ValueError(f"The form of a dynamic convolution is {', '.join(FORMS)}, not {form!r}.")
+    if x.ndim != 4 or kernel.ndim != 5:
+        raise ValueError(
+            "A dynamic convolution takes x [B, H, W, I] and kernel [B, K, K, I/groups, O], "
+            f"not shapes {x.shape} and {kernel.shape}."
+        )
+    b, rows, columns, per_group, out = kernel.shape
+    if b != x.shape[0]:
+        raise ValueError(
+            f"The batch has {x.shape[0]} images but {b} kernels: repeat the style code per image."
+        )
+    if rows != columns or rows % 2 == 0:
+        raise ValueError(f"The kernel must be square with an odd side, not {rows} x {columns}.")
+    channels = x.shape[-1]
+    if channels % per_group or out % (channels // per_group):
+        raise ValueError(
+            f"{channels} input and {out} output channels do not divide into groups of {per_group} "
+            "inputs: choose a number of groups that divides both."
+        )
+    if bias is not None and bias.shape != (b, out):
+        raise ValueError(f"The bias must be [B, O] = {(b, out)}, not {bias.shape}.")
+    return channels // per_group

@@ -1,0 +1,61 @@
+"""Per-channel statistics of feature maps, accumulated in float32."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import Array
+
+EPSILON = 1e-5
+
+
+def mean_and_variance(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance of each channel over rows and columns.
+
+    mu = 1/(HW) sum x,  var = 1/(HW) sum (x - mu)^2. Two passes: the one-pass form
+    E[x^2] - mu^2 loses digits where the mean is far from zero.
+
+    Args:
+      x: [B, H, W, C], any float type.
+
+    Returns:
+      Two float32 arrays [B, C].
+    """
+    x = x.astype(jnp.float32)
+    mean = x.mean((1, 2))
+    variance = jnp.square(x - mean[:, None, None]).mean((1, 2))
+    return mean, variance
+
+
+def mean_and_std(x: Array, epsilon: float = EPSILON) -> tuple[Array, Array]:
+    """Mean and sqrt(variance + epsilon) of each channel: the "BN statistics" of a style.
+
+    Epsilon stands inside the root, as in the published AdaIN; variance is biased (ddof 0), where
+    the published AdaIN divides by HW - 1.
+
+    Args:
+      x: [B, H, W, C].
+      epsilon: keeps the gradient of the root finite on constant channels.
+
+    Returns:
+      Two float32 arrays [B, C].
+    """
+    mean, variance = mean_and_variance(x)
+    return mean, jnp.sqrt(variance + epsilon)
+
+
+def log_statistics(features: Sequence[Array], floor: float = 1e-3) -> Array:
+    """log(max(mean, floor)) and log(max(std, floor)) of every channel of some maps, in a row.
+
+    Statistics of ReLU features are positive and span decades; their logarithm is what a net can
+    read. Maps are [B, H_i, W_i, C_i]; the result is float32 [B, 2 sum C_i], mean then std by map.
+    """
+    parts = [part for x in features for part in mean_and_std(x)]
+    return jnp.log(jnp.maximum(jnp.concatenate(parts, -1), floor))
+
+
+def gram_matrix(x: Array) -> Array:
+    """G = X^T X / (H W C) of each image, [B, H, W, C] -> float32 [B, C, C] (Gatys et al. 2016)."""
+    _, h, w, c = x.shape
+    flat = x.reshape(x.shape[0], h * w, c)
+    gram = jnp.einsum("bni,bnj->bij", flat, flat, preferred_element_type=jnp.float32)
+    return gram / (h * w * c)

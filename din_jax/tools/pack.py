@@ -1,0 +1,68 @@
+"""Packs a checkpoint of a run into one file that can be carried: parameters, config, facts.
+
+python -m din_jax.tools.pack runs/portable model.safetensors --fact "data=COCO and WikiArt"
+
+Folders of the machine that it was trained on are not kept; optimizer state and VGG-19 are not in
+a model file.
+"""
+
+import argparse
+import dataclasses
+import sys
+
+from din_jax.config import Config
+from din_jax.errors import UserError
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="run directory, or another model file")
+    parser.add_argument("output", help="file to write, ending in .safetensors")
+    parser.add_argument("--step", help='a number or "best"; default: the newest checkpoint')
+    parser.add_argument("--dtype", default="float16", choices=("float16", "float32"))
+    parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE")
+    return parser.parse_args(arguments)
+
+
+def without_paths(config: Config) -> Config:
+    """The config with every path of the training machine emptied, and the defaults in its place."""
+    drawn = {side: "synthetic" for side in ("content", "style")}
+    drawn |= {f"{side}_validation": "" for side in ("content", "style")}
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, **drawn),
+        loss=dataclasses.replace(config.loss, weights=""),
+        train=dataclasses.replace(config.train, initialize=""),
+    )
+
+
+def run(flags: argparse.Namespace):
+    from din_jax.training.state import count, variables_of
+    from din_jax.weights.models import load_model, save_model
+
+    facts = dict(fact.split("=", 1) for fact in flags.fact if "=" in fact)
+    if len(facts) < len(flags.fact):
+        raise UserError(f"--fact takes KEY=VALUE, each key once, not {flags.fact}.")
+    loaded = load_model(flags.run, step=flags.step)
+    variables = variables_of(loaded.model)
+    card = {**loaded.card, "step": loaded.step, **facts}
+    path = save_model(
+        flags.output, without_paths(loaded.config), variables, dtype=flags.dtype, card=card
+    )
+    size = path.stat().st_size / 1e6
+    print(f"{path}: {count(variables):,} numbers as {flags.dtype}, {size:.1f} MB, {card}")
+
+
+def main() -> int:
+    try:
+        run(parse(sys.argv[1:]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

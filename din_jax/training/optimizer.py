@@ -1,0 +1,46 @@
+"""Adam in two groups: encoder and decoder at 1x, weight and bias nets at 10x (Jing et al. 2020)."""
+
+import jax
+import optax
+
+from din_jax.config import OptimConfig
+
+# A parameter is "dynamic" if any of these names lies on its path, else "base".
+DYNAMIC_NETS = frozenset({"weight_net", "bias_net", "offset_net"})
+
+
+def parameter_labels(params) -> dict:
+    """The tree of params with "dynamic" or "base" at every leaf."""
+
+    def label(path, _):
+        names = {getattr(entry, "key", None) for entry in path}
+        return "dynamic" if names & DYNAMIC_NETS else "base"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def schedule(config: OptimConfig, steps: int, multiplier: float = 1.0) -> optax.Schedule:
+    """Linear warm-up from zero, then constant, or a cosine down to a hundredth at `steps`."""
+    peak = config.learning_rate * multiplier
+    if config.decay == "cosine":
+        return optax.warmup_cosine_decay_schedule(
+            0.0, peak, config.warmup, max(steps, config.warmup + 1), peak / 100
+        )
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, peak, config.warmup), optax.constant_schedule(peak)],
+        [config.warmup],
+    )
+
+
+def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
+    """`optax.multi_transform` over the two groups, after an optional clip by the global norm."""
+
+    def adam(multiplier: float) -> optax.GradientTransformation:
+        return optax.adam(schedule(config, steps, multiplier), config.b1, config.b2)
+
+    groups = optax.multi_transform(
+        {"base": adam(1.0), "dynamic": adam(config.dynamic_multiplier)}, parameter_labels
+    )
+    if config.clip > 0:
+        return optax.chain(optax.clip_by_global_norm(config.clip), groups)
+    return groups

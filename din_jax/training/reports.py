@@ -1,0 +1,102 @@
+"""What a run writes for people: metrics.csv, TensorBoard events, picture grids, a progress bar."""
+
+import csv
+import math
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from din_jax.data.decoding import save_image
+from din_jax.data.sheets import image_grid
+
+COLUMNS = ("step", "name", "value")
+
+
+class Reports:
+    """Writers of one run directory; on processes other than the first every method does nothing.
+
+    metrics.csv is long-format `step,name,value`, names as `train/style/relu1_1`. A resumed run
+    drops the rows after the step that it resumes from, so that no step stands twice.
+    """
+
+    def __init__(self, run: Path, step: int, steps: int, *, enabled: bool):
+        self.enabled = enabled
+        if not enabled:
+            return
+        self.run = run
+        self._cut(run / "metrics.csv", step)
+        self._file = open(run / "metrics.csv", "a", newline="")
+        self._csv = csv.writer(self._file)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self.bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
+
+    @staticmethod
+    def _cut(path: Path, step: int):
+        rows = []
+        if path.exists():
+            with open(path, newline="") as file:
+                rows = [row for row in csv.reader(file) if row and row[0].isdigit()]
+        partial = path.with_suffix(".partial")
+        with open(partial, "w", newline="") as file:
+            csv.writer(file).writerows([COLUMNS, *[row for row in rows if int(row[0]) <= step]])
+        os.replace(partial, path)
+
+    def scalars(self, step: int, prefix: str, values: dict[str, float]):
+        if not self.enabled:
+            return
+        for name, value in values.items():
+            self._csv.writerow((step, f"{prefix}/{name}", f"{value:.6g}"))
+            self._board.add_scalar(f"{prefix}/{name}", value, step)
+        self._file.flush()
+
+    def progress(self, values: dict[str, float], images_per_second: float):
+        if self.enabled:
+            shown = {name: f"{values[name]:.3f}" for name in ("content", "style") if name in values}
+            self.bar.set_postfix({**shown, "images/s": f"{images_per_second:.1f}"}, refresh=False)
+
+    def advance(self):
+        if self.enabled:
+            self.bar.update()
+
+    def say(self, text: str):
+        if self.enabled:
+            self.bar.write(text)
+
+    def grid(self, step: int, content: np.ndarray, style: np.ndarray, stylized: np.ndarray):
+        """Pairs as columns: content, style, stylized; uint8 [N, H, W, 3] each."""
+        if self.enabled:
+            sheet = image_grid([list(content), list(style), list(stylized)])
+            save_image(self.run / "grids" / f"step_{step:07d}.png", sheet)
+            self._board.add_image("validation", sheet, step, dataformats="HWC")
+
+    def close(self):
+        if self.enabled:
+            self.bar.close()
+            self._file.close()
+            self._board.close()
+
+
+class Average:
+    """Means of metrics over the steps since they were last taken."""
+
+    def __init__(self):
+        self._sums, self.count = defaultdict(float), 0
+
+    def add(self, metrics: dict[str, float]):
+        for name, value in metrics.items():
+            self._sums[name] += value
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: total / self.count for name, total in self._sums.items()}
+        self.__init__()
+        return means
+
+
+def finite(*values: float) -> bool:
+    """Whether all are numbers, neither infinite nor undefined."""
+    return all(math.isfinite(value) for value in values)

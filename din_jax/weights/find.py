@@ -1,0 +1,161 @@
+"""Finds VGG-19 weights on this machine, or downloads torchvision's published file once."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from din_jax.weights.errors import WeightsError, WeightsNotFound
+
+PATH_VARIABLE = "DIN_JAX_VGG19"
+URL_VARIABLE = "DIN_JAX_VGG19_URL"
+URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+FILE_NAME = "vgg19-dcbb9e9d.pth"
+# torchvision puts the first eight digits into the name; a mirror must serve the same bytes.
+SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+TIMEOUT_SECONDS = 30.0  # for one answer of the server, not for the whole file
+CHUNK_BYTES = 1 << 20
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/din_jax`, or `~/.cache/din_jax`; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "din_jax"
+
+
+def find_vgg19(path: str | Path = "", *, download: bool = True) -> Path:
+    """The file of VGG-19 weights to use: the first that is there of
+
+    1. `path`, if given, 2. `$DIN_JAX_VGG19`, if set, 3. the file in the user's cache,
+    4. torchvision's file (575 MB), downloaded into the cache, from `$DIN_JAX_VGG19_URL` if set.
+
+    A cached or downloaded file is compared with the published SHA-256 before it is used; a given
+    one may be of any kind that `load_vgg19` reads.
+
+    Args:
+      path: a file, or "" to look further.
+      download: whether step 4 may be taken.
+
+    Returns:
+      The path of an existing file.
+
+    Raises:
+      WeightsNotFound: a named file is missing, or nothing was found and nothing downloaded.
+      WeightsError: the cached or downloaded file is not the published one.
+    """
+    if path:
+        return _named(Path(path), "the given path")
+    if os.environ.get(PATH_VARIABLE):
+        return _named(Path(os.environ[PATH_VARIABLE]), f"${PATH_VARIABLE}")
+    target = cache_folder() / FILE_NAME
+    if not target.is_file():
+        url = os.environ.get(URL_VARIABLE) or URL
+        if not download:
+            raise _none_found(target, url, "downloading was not allowed")
+        return _download(url, target)
+    found = _sha256(target)
+    if found != SHA256:
+        raise WeightsError(
+            f"{target} has SHA-256 {found[:8]}... where torchvision published {SHA256[:8]}...; "
+            f"delete it and run again, or set {PATH_VARIABLE} to use another file"
+        )
+    return target
+
+
+def _named(path: Path, where: str) -> Path:
+    path = path.expanduser()
+    if not path.is_file():
+        raise WeightsNotFound(
+            f"{where} names {path} for the VGG-19 weights, where there is no file; "
+            "correct it, or leave it out to use or download torchvision's file"
+        )
+    return path
+
+
+def _none_found(target: Path, url: str, reason: object) -> WeightsNotFound:
+    return WeightsNotFound(
+        f"found no VGG-19 weights and could not download {url} to {target} ({reason}); put the "
+        f"file there, or set {PATH_VARIABLE} to a copy of it, or train without it by "
+        "--config.loss.network=random or --config configs/din.py:demo"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(url: str, target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(target.with_suffix(".lock")):
+            if target.is_file():  # another process was faster
+                return target
+            # A partial file beside the target, so that the rename cannot cross file systems.
+            number, name = tempfile.mkstemp(suffix=".partial", prefix="vgg19-", dir=target.parent)
+            os.close(number)
+            partial = Path(name)
+            try:
+                _fetch(url, partial)
+                os.replace(partial, target)
+            finally:
+                partial.unlink(missing_ok=True)
+    # ValueError is what urllib says of a malformed address; ours must not be caught as such.
+    except WeightsError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection open
+        raise _none_found(target, url, error) from error
+    return target
+
+
+def _fetch(url: str, partial: Path) -> None:
+    """Streams `url` into `partial`; returns only if the bytes are the published ones."""
+    digest = hashlib.sha256()
+    got = 0
+    request = urllib.request.Request(url, headers={"User-Agent": "din_jax"})
+    with (
+        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer,
+        partial.open("wb") as file,
+    ):
+        length = answer.headers.get("Content-Length")
+        total = int(length) if length else None
+        # disable=None: no progress bar where standard error is not a terminal.
+        with tqdm(total=total, unit="B", unit_scale=True, desc=FILE_NAME, disable=None) as bar:
+            while chunk := answer.read(CHUNK_BYTES):
+                file.write(chunk)
+                digest.update(chunk)
+                got += len(chunk)
+                bar.update(len(chunk))
+    if total is not None and got < total:
+        raise OSError(f"the connection ended after {got} of {total} bytes")
+    if digest.hexdigest() != SHA256:
+        raise WeightsError(
+            f"{url} sent a file with SHA-256 {digest.hexdigest()[:8]}... where torchvision "
+            f"published {SHA256[:8]}..., so it was thrown away; try again, or set {URL_VARIABLE} "
+            "to a mirror of the same file"
+        )
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Lets one process at a time download; the others wait and then find the file."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: each process downloads, and the rename keeps that safe
+        yield
+        return
+    with path.open("w") as file:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever left a partial file was killed: nobody else is downloading now.
+            for stale in path.parent.glob("vgg19-*.partial"):
+                stale.unlink(missing_ok=True)
+        yield

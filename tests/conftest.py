@@ -1,0 +1,21 @@
+"""Shared by all tests: one device, a compilation cache, and the real data where it lies."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# Set before jax is imported. Tests share compiled programs between workers and between runs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real weights and images (data sets that are not part of the project)."""
+    path = Path(os.environ.get("DIN_JAX_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip("real weights and images are not here; set DIN_JAX_SHARED_DATA to their folder")
+    return path

@@ -1,0 +1,248 @@
+"""Every kind of picture becomes the right RGB, and everything else one sentence."""
+
+import logging
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from din_jax.data.decoding import (
+    BadImageError,
+    MissingImageError,
+    decode_image,
+    list_images,
+    load_image,
+    save_image,
+)
+from din_jax.errors import UserError
+
+RED, SIDE = (200, 40, 10), 16
+
+
+def corner_marked(width=24, height=18) -> np.ndarray:
+    """Black, but red in the upper left quarter."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2] = RED
+    return pixels
+
+
+def test_rgb_png_is_exact(encode):
+    pixels = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
+    result = decode_image(encode(pixels))
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, pixels)
+
+
+def test_grey_fills_three_channels(encode):
+    grey = np.arange(400, dtype=np.uint16).reshape(20, 20).astype(np.uint8)
+    np.testing.assert_array_equal(decode_image(encode(grey)), np.repeat(grey[..., None], 3, 2))
+
+
+def test_one_bit_is_black_and_white(encode):
+    bits = np.eye(16, dtype=bool)
+    np.testing.assert_array_equal(decode_image(encode(bits))[..., 1], bits * 255)
+
+
+@pytest.mark.parametrize("alpha, expected", [(0, 255), (255, 100), (51, 224)])
+def test_transparency_is_composited_on_white(encode, alpha, expected):
+    # 100 * a + 255 * (1 - a): a = 51 / 255 = 0.2 gives 224.
+    pixels = np.full((SIDE, SIDE, 4), 100, np.uint8)
+    pixels[..., 3] = alpha
+    np.testing.assert_allclose(decode_image(encode(pixels)), expected, atol=1)
+
+
+def test_grey_with_alpha_is_composited_on_white(encode):
+    pixels = np.zeros((SIDE, SIDE, 2), np.uint8)
+    pixels[:, 8:, 1] = 255
+    result = decode_image(encode(Image.fromarray(pixels, "LA")))
+    assert (result[:, :8] == 255).all() and (result[:, 8:] == 0).all()
+
+
+def test_palette_with_and_without_transparency(encode):
+    image = Image.new("P", (SIDE, SIDE), 1)
+    image.putpalette([0, 0, 0, *RED, 9, 9, 9])
+    image.paste(2, (0, 0, 8, SIDE))
+    plain = decode_image(encode(image))
+    assert tuple(plain[0, 0]) == (9, 9, 9) and tuple(plain[0, 15]) == RED
+    clear = decode_image(encode(image, transparency=2))
+    assert tuple(clear[0, 0]) == (255, 255, 255) and tuple(clear[0, 15]) == RED
+
+
+def test_transparent_color_key_of_rgb_png(encode):
+    data = encode(corner_marked(), transparency=RED)
+    assert tuple(decode_image(data)[0, 0]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("ink, color", [
+    ((0, 0, 0, 0), (255, 255, 255)), ((0, 255, 255, 0), (255, 0, 0)),
+    ((255, 0, 0, 0), (0, 255, 255)), ((0, 0, 0, 255), (0, 0, 0)),
+])
+def test_cmyk_jpeg_has_subtractive_colors(encode, ink, color):
+    data = encode(Image.new("CMYK", (SIDE, SIDE), ink), "JPEG", quality=100)
+    np.testing.assert_allclose(decode_image(data)[8, 8], color, atol=3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_scaled_not_clipped(encode, kind):
+    # v / 257 maps 0..65535 onto 0..255: 0x8080 = 32896 is exactly 128.
+    values = np.zeros((SIDE, SIDE), np.uint16)
+    values[:, 1:4] = 257, 32896, 65535
+    np.testing.assert_array_equal(decode_image(encode(values, kind))[0, :5, 0], [0, 1, 128, 255, 0])
+
+
+def test_float_tiff_in_unit_range(encode):
+    values = np.full((SIDE, SIDE), 0.5, np.float32)
+    values[0] = 1
+    assert set(decode_image(encode(values, "TIFF"))[:2, 0, 0]) == {255, 128}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(encode, orientation):
+    # The eight orientations by the EXIF standard: where row 0 and column 0 of the stored
+    # picture belong. Undoing each with numpy must give the upright picture.
+    upright = corner_marked()
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(np.ascontiguousarray(stored), exif=exif)
+    np.testing.assert_array_equal(decode_image(data), upright)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # pytest sets aside the filter of the module
+def test_damaged_exif_keeps_the_picture(encode):
+    damaged = b"Exif\x00\x00II*\x00\xff\xff\xff\x7f" + b"\x01" * 9
+    data = encode(corner_marked(), "JPEG", exif=damaged)
+    assert decode_image(data).shape == (18, 24, 3)
+
+
+def test_webp_and_animations_give_the_first_frame(encode):
+    first, second = Image.new("RGB", (20, 20), RED), Image.new("RGB", (20, 20), (0, 0, 255))
+    for kind in ("GIF", "PNG", "WEBP"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        data = encode(first, kind, save_all=True, append_images=[second], **options)
+        np.testing.assert_allclose(decode_image(data)[0, 0], RED, atol=2)
+
+
+def test_draft_decodes_smaller_but_not_below_min_side(encode):
+    data = encode(np.zeros((400, 640, 3), np.uint8), "JPEG")
+    assert decode_image(data, min_side=90).shape == (100, 160, 3)
+    assert decode_image(data, min_side=150).shape == (200, 320, 3)
+    assert decode_image(data).shape == (400, 640, 3)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has hardly any data."""
+
+    def chunk(kind, body):
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header), chunk(b"IDAT", b"x"), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("name", ["empty", "text", "tiny", "huge", "bomb", "cut jpeg", "cut png",
+                                  "garbage png"])
+def test_bad_data_is_one_sentence(encode, name):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    jpeg, png = encode(noise, "JPEG"), encode(noise)
+    data = {
+        "empty": b"",
+        "text": b"this is no picture" * 9,
+        "tiny": encode(np.zeros((15, 400, 3), np.uint8)),
+        "huge": png_header(10_000, 10_000),
+        "bomb": png_header(60_000, 60_000),
+        "cut jpeg": jpeg[: len(jpeg) // 2],
+        "cut png": png[: len(png) // 2],
+        "garbage png": png_header(64, 64),
+    }[name]
+    with pytest.raises(BadImageError) as error:
+        decode_image(data)
+    text = str(error.value)
+    assert isinstance(error.value, UserError)
+    assert text.startswith("image data must") and text.endswith(".") and "\n" not in text
+
+
+def test_error_names_the_file(tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"nothing")
+    with pytest.raises(BadImageError, match="broken.jpg"):
+        load_image(path)
+    for missing in (tmp_path / "absent.jpg", tmp_path):
+        with pytest.raises(MissingImageError) as error:
+            load_image(missing)
+        assert isinstance(error.value, FileNotFoundError) and isinstance(error.value, UserError)
+
+
+def test_load_image_size_and_square(tmp_path, encode):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(corner_marked(60, 40)))
+    assert load_image(path).shape == (40, 60, 3)
+    assert load_image(path, size=20).shape == (20, 30, 3)
+    assert load_image(path, size=80).shape == (80, 120, 3)
+    assert load_image(path, square=True).shape == (40, 40, 3)
+    assert load_image(path, size=16, square=True).shape == (16, 16, 3)
+    np.testing.assert_array_equal(load_image(path, square=True), corner_marked(60, 40)[:, 10:50])
+
+
+def test_load_image_refuses_a_result_too_large(tmp_path, encode):
+    path = tmp_path / "strip.png"
+    path.write_bytes(encode(np.zeros((16, 1600), np.uint8)))
+    with pytest.raises(BadImageError, match="short side of 2000 px"):
+        load_image(path, size=2000)
+
+
+@pytest.mark.parametrize("suffix, tolerance", [(".png", 0), (".PNG", 0), (".jpg", 8)])
+def test_save_then_load(tmp_path, suffix, tolerance):
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)
+    pixels = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], 99), -1).astype(np.uint8)
+    path = save_image(tmp_path / "new" / f"a{suffix}", pixels)
+    np.testing.assert_allclose(load_image(path).astype(int), pixels, atol=tolerance)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_save_refuses_what_it_cannot_write(tmp_path):
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    for path, array in (("a.xyz", pixels), ("a.png", pixels / 255), ("a.png", pixels[..., :2])):
+        with pytest.raises(UserError):
+            save_image(tmp_path / path, array)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = save_image(tmp_path / "a.png", np.full((16, 16, 3), 7, np.uint8))
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_image(path, np.zeros((16, 16, 3), np.uint8))
+    assert load_image(path)[0, 0, 0] == 7 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_list_images_is_natural_recursive_and_finite(tmp_path, caplog):
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    (tmp_path / ".hidden").mkdir()
+    for name in ("10.jpg", "2.JPG", "b/1.webp", "b/deep/x.PnG", ".a.jpg", ".hidden/a.jpg", "n.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "deep" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    with caplog.at_level(logging.WARNING):
+        names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
+    assert names == ["2.JPG", "10.jpg", "b/1.webp", "b/deep/x.PnG"]
+    with pytest.raises(MissingImageError, match="does not exist"):
+        list_images(tmp_path / "absent")
+    with pytest.raises(MissingImageError, match="is a file"):
+        list_images(tmp_path / "n.txt")

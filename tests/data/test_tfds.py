@@ -1,0 +1,138 @@
+"""Archives become TFDS data sets and come back as pictures; TensorFlow is never imported."""
+
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from din_jax.data import prepare as prepare_module
+from din_jax.data.archives import read_archives
+from din_jax.data.decoding import decode_image
+from din_jax.data.prepare import main, prepare
+from din_jax.data.sources import SourceError, open_source
+from din_jax.data.tfds_source import TfdsSource, open_tfds
+
+pytest.importorskip("array_record", reason="array_record has no build for this system")
+
+
+@pytest.fixture
+def pictures(encode):
+    return {
+        f"{i}.jpg": encode(np.full((20, 30, 3), 25 * i, np.uint8), "JPEG") for i in range(6)
+    }
+
+
+def write_zip(path, entries, folder="train"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{folder}/", b"")
+        for name, data in entries.items():
+            file.writestr(f"{folder}/{name}", data)
+    return path
+
+
+def colors(source) -> list[int]:
+    return sorted(int(decode_image(source[i]).mean().round()) for i in range(len(source)))
+
+
+def test_wikiart_round_trip_leaves_bad_pictures_out(tmp_path, pictures, caplog):
+    manual, data_dir = tmp_path / "manual", tmp_path / "tfds"
+    write_zip(manual / "train.zip", pictures | {"bad.jpg": b"no picture", "notes.txt": b"text"})
+    write_zip(manual / "test.zip", {"100.jpg": pictures["5.jpg"]}, "test")
+    folder = prepare("wikiart", data_dir=str(data_dir), manual_dir=str(manual))
+    assert "1 of 7 pictures" in caplog.text and "bad.jpg" in caplog.text
+    source = open_tfds("tfds:wikiart", data_dir=str(data_dir))
+    assert colors(source) == [0, 25, 50, 75, 100, 125]
+    assert {source[i] for i in range(6)} == set(pictures.values())  # the very bytes
+    assert colors(open_tfds("tfds:wikiart:test", data_dir=str(data_dir))) == [125]
+    assert len(open_tfds("tfds:wikiart:train[:2]", data_dir=str(data_dir))) == 2
+    assert len(open_source(f"tfds:{folder}", "style")) == 6
+
+
+def test_wikiart_in_parts_with_replacements(tmp_path, pictures):
+    manual = tmp_path / "manual"
+    first, second = dict(list(pictures.items())[:3]), dict(list(pictures.items())[3:])
+    write_zip(manual / "train_1.zip", first | {"9.jpg": b"corrupted"}, "train_1")
+    write_zip(manual / "train_2.zip", second, "train_2")
+    write_zip(manual / "replacements_for_corrupted_files.zip", {"9.jpg": pictures["5.jpg"]})
+    prepare("wikiart", data_dir=str(tmp_path), manual_dir=str(manual))
+    source = open_tfds("tfds:wikiart", data_dir=str(tmp_path))
+    assert colors(source) == [0, 25, 50, 75, 100, 125, 125]
+
+
+def test_coco_from_an_archive_that_is_there(tmp_path, pictures, monkeypatch):
+    write_zip(tmp_path / "downloads" / "manual" / "train2014.zip", pictures, "train2014")
+    prepare("coco", data_dir=str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert len(open_source("tfds:coco", "content")) == 6
+    with pytest.raises(SourceError, match="din_jax.data.prepare coco/2017"):
+        open_source("tfds:coco/2017", "content")
+
+
+def test_no_tensorflow_in_a_fresh_process(tmp_path, pictures):
+    write_zip(tmp_path / "manual" / "train.zip", pictures)
+    code = (
+        "import sys; from din_jax.data.prepare import prepare; "
+        "from din_jax.data.tfds_source import open_tfds; "
+        f"prepare('wikiart', data_dir={str(tmp_path)!r}, manual_dir={str(tmp_path / 'manual')!r}); "
+        f"assert open_tfds('tfds:wikiart', data_dir={str(tmp_path)!r})[0]; "
+        "assert 'tensorflow' not in sys.modules, 'TensorFlow'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_newest_version_is_read(tmp_path, monkeypatch):
+    for version in ("1.9.0", "1.10.0", "1.2.0"):
+        (tmp_path / "paintings" / "config" / version).mkdir(parents=True)
+        (tmp_path / "paintings" / "config" / version / "dataset_info.json").touch()
+    monkeypatch.setattr("din_jax.data.tfds_source.TfdsSource", lambda folder, split: folder)
+    for name in ("paintings", "paintings/config", "paintings/config/1.10.0"):
+        assert open_tfds(f"tfds:{name}", data_dir=str(tmp_path)).name == "1.10.0"
+
+
+def test_missing_sets_are_explained(tmp_path, pictures):
+    write_zip(tmp_path / "manual" / "train.zip", pictures)
+    old = prepare("wikiart", data_dir=str(tmp_path), manual_dir=str(tmp_path / "manual"))
+    assert open_tfds("tfds:wikiart/1.0.0", data_dir=str(tmp_path)).folder == old
+    for spec, words in (
+        ("tfds:unknown", "download_and_prepare"),
+        ("tfds:", "tfds:NAME"),
+        ("tfds:wikiart:valid", "valid"),
+        ("tfds:coco", "prepare coco"),
+    ):
+        with pytest.raises(SourceError, match=words) as error:
+            open_tfds(spec, data_dir=str(tmp_path))
+        assert "\n" not in str(error.value)
+
+
+def test_missing_package_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(SourceError, match="pip install"):
+        TfdsSource(tmp_path)
+
+
+def test_command_line(tmp_path, pictures, capsys):
+    options = ["--data_dir", str(tmp_path), "--manual_dir", str(tmp_path / "manual")]
+    assert main(["wikiart", *options]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: WikiArt needs train.zip") and message.count("\n") == 1
+    write_zip(tmp_path / "manual" / "train.zip", pictures)
+    assert main(["wikiart", *options]) == 0
+    assert "ready: " in capsys.readouterr().out
+    with pytest.raises(SourceError, match="must be one of"):
+        prepare_module.prepare("imagenet")
+
+
+def test_damaged_archives(tmp_path, pictures):
+    broken = tmp_path / "train.zip"
+    broken.write_bytes(b"PK no archive")
+    with pytest.raises(SourceError, match="complete zip archive"):
+        list(read_archives([broken]))
+    nothing = write_zip(tmp_path / "b.zip", {"a.jpg": b"bad"})
+    with pytest.raises(SourceError, match="none of 1 is"):
+        list(read_archives([nothing]))
+    twice = [write_zip(tmp_path / f"{i}.zip", {"0.jpg": pictures[f"{i}.jpg"]}) for i in (1, 2)]
+    assert list(read_archives(twice)) == [("0.jpg", pictures["1.jpg"])]

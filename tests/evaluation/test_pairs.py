@@ -1,0 +1,152 @@
+"""All pairs are painted once, under names of their own, whatever the folders hold."""
+
+import csv
+import types
+
+import numpy as np
+import pytest
+
+from din_jax.data.decoding import load_image
+from din_jax.errors import UserError
+from din_jax.evaluation.pairs import evaluate_pairs, find_images, read_images, unique_name
+
+SHIFT = 16
+
+
+class FakeEngine:
+    """Paints content + 16 * (number of the style), so that every file tells its pair."""
+
+    batch = 2
+
+    def prepare_style(self, image):
+        return image
+
+    def encode_style(self, images):
+        return {"level1": types.SimpleNamespace(index=np.arange(len(images)))}
+
+    def stylize_measured(self, contents, code):
+        assert len(contents) <= self.batch
+        pictures = [
+            (c // 2 + SHIFT * i).astype(np.uint8) for c, i in zip(contents, code, strict=True)
+        ]
+        return pictures, np.asarray(code) / 100
+
+
+class FakeMetrics:
+    def style_targets(self, images):
+        return [image.mean() for image in images]
+
+    def content_targets(self, images):
+        return [image.mean() for image in images]
+
+    def losses(self, stylized, contents, styles):
+        return list(zip(contents, styles, strict=True))
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    def take(code, indices):
+        return code["level1"].index[np.asarray(indices)]
+
+    monkeypatch.setattr("din_jax.evaluation.pairs.take_codes", take)
+    return FakeEngine()
+
+
+def test_every_pair_becomes_one_file_even_where_stems_collide(engine, pictures, tmp_path):
+    names = ("cat.png", "cat.jpg", "more/CAT.png", "cat-2.png", "a--b.png", "a.png")
+    contents = pictures("contents", *names)
+    styles = pictures("styles", "b--c.png", "c.png", "s.png")
+    paths = find_images(contents, "content"), find_images(styles, "style")
+    report = evaluate_pairs(engine, *paths, tmp_path / "out")
+    assert len(report.files) == 18 and len({str(p).casefold() for p in report.files}) == 18
+    on_disk = sorted(p for p in (tmp_path / "out").iterdir() if p.name != "contact_sheet.png")
+    assert on_disk == sorted(report.files)
+    for i, path in enumerate(report.files):
+        content = load_image(paths[0][i // 3])
+        np.testing.assert_array_equal(load_image(path), content // 2 + SHIFT * (i % 3))
+        assert path.name.startswith(paths[0][i // 3].stem) or "-" in path.stem
+    plain = tmp_path / "out" / "a--s.png"
+    assert plain in report.files and report.scores == []
+    # Standard deviation of 0, 16, 32 in units of 255.
+    assert report.spread == pytest.approx(np.std([0, 16, 32]) / 255)
+
+
+def test_names_are_unique_and_fit_the_file_system():
+    taken = set()
+    stems = ["a", "a", "A", "a-2", "a-2", "ü" * 200, "ü" * 200, "a"]
+    names = [unique_name(stem, taken) for stem in stems]
+    assert names[0] == "a" and len({name.casefold() for name in names}) == len(stems)
+    assert all(len(name.encode()) < 120 for name in names)
+
+
+def test_bad_pictures_are_skipped_with_one_counted_warning(engine, pictures, tmp_path, capsys):
+    contents = pictures("contents", "a.png", "b.png")
+    for name in ("bad1.jpg", "bad2.png"):
+        (contents / name).write_bytes(b"not a picture")
+    styles = pictures("styles", "s.png")
+    report = evaluate_pairs(
+        engine, find_images(contents, "content"), find_images(styles, "style"), tmp_path / "out"
+    )
+    assert [p.name for p in report.files] == ["a--s.png", "b--s.png"]
+    warnings = [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning")]
+    assert len(warnings) == 1
+    assert "skipped 2 of 4 pictures" in warnings[0] and "bad1.jpg" in warnings[0]
+    assert np.isnan(report.spread)
+
+
+def test_metrics_of_each_pair_stand_in_the_table(engine, pictures, tmp_path):
+    contents = find_images(pictures("contents", "a.png", "b.png"), "content")
+    styles = find_images(pictures("styles", "s.png", "t.png", "u.png"), "style")
+    report = evaluate_pairs(engine, contents, styles, tmp_path / "out", metrics=FakeMetrics())
+    with (tmp_path / "out" / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 7 and len(report.scores) == 6
+    for i, row in enumerate(rows[:-1]):
+        content, style = contents[i // 3], styles[i % 3]
+        assert (row["content"], row["style"]) == (content.stem, style.stem)
+        assert float(row["content_loss"]) == pytest.approx(load_image(content).mean(), rel=1e-5)
+        assert float(row["style_loss"]) == pytest.approx(load_image(style).mean(), rel=1e-5)
+        assert float(row["outside"]) == pytest.approx((i % 3) / 100)
+
+
+def test_size_makes_squares_of_whole_pictures(engine, pictures, tmp_path):
+    styles = find_images(pictures("styles", "s.png"), "style")
+    half = np.zeros((40, 80, 3), np.uint8)
+    half[:, 40:] = 200  # the right half of a wide picture stays half of the square
+    contents = pictures("contents", "a.png")
+    from din_jax.data.decoding import save_image
+
+    save_image(contents / "a.png", half)
+    report = evaluate_pairs(engine, [contents / "a.png"], styles, tmp_path / "out", size=32)
+    picture = load_image(report.files[0])
+    assert picture.shape == (32, 32, 3)
+    assert picture[:, :14].max() <= 2 and picture[:, 18:].min() >= 98
+
+
+def test_sheet_shows_no_more_than_the_limit(engine, pictures, tmp_path):
+    contents = find_images(pictures("contents", *(f"{i}.png" for i in range(4))), "content")
+    styles = find_images(pictures("styles", *(f"{i}.png" for i in range(5))), "style")
+    small = evaluate_pairs(engine, contents, styles, tmp_path / "small", limit=2)
+    exact = evaluate_pairs(engine, contents[:2], styles[:2], tmp_path / "exact")
+    np.testing.assert_array_equal(load_image(small.sheet), load_image(exact.sheet))
+    assert len(small.files) == 20
+
+
+def test_jpeg_output_is_written_as_jpeg(engine, pictures, tmp_path):
+    contents = find_images(pictures("contents", "a.png"), "content")
+    report = evaluate_pairs(engine, contents, contents, tmp_path / "out", suffix=".jpg")
+    assert report.files[0].read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_wrong_paths_are_one_sentence(pictures, tmp_path):
+    with pytest.raises(UserError, match="there is no style"):
+        find_images(tmp_path / "nowhere", "style")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no pictures"):
+        find_images(tmp_path / "empty", "content")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"x")
+    with pytest.raises(UserError, match=r"bad\.png"):
+        list(read_images(find_images(bad, "content")))
+    with pytest.raises(UserError, match="at least 32 pixels, not 8"):
+        list(read_images([bad], 8))

@@ -1,0 +1,79 @@
+"""A content network of a few channels whose style code is AdaIN's: compiled in a second or two."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from din_jax.config import Config
+from din_jax.models.stylizer import Stylizer
+from din_jax.models.vgg import conv_shapes, layers_up_to
+from din_jax.ops.preprocessing import Preprocessing
+from din_jax.weights.models import LoadedModel, build_model
+from din_jax.weights.vgg19 import VGGWeights
+
+TINY = {
+    "widths": [4, 6, 8],
+    "kernel": 3,
+    "residuals": 1,
+    "separable": False,
+    "encoder_norm": "none",
+    "code": "adain",
+    "style_encoder": "content",
+}
+
+
+def make_loaded(config, vgg=None):
+    """A model of He-normal kernels, drawn by NumPy: JAX would compile a program per shape."""
+    rng = np.random.default_rng(3)
+    backbone = None if vgg is None else (vgg.params, vgg.preprocessing)
+    abstract = nnx.eval_shape(lambda: Stylizer(config.model, backbone, rngs=nnx.Rngs(0)))
+
+    def draw(x):
+        deviation = (2 / np.prod(x.shape[:-1])) ** 0.5 if len(x.shape) > 1 else 0
+        return deviation * rng.standard_normal(x.shape)
+
+    params = jax.tree.map(draw, nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
+    model = build_model(config, {"params": params}, vgg)
+    return LoadedModel(config, model, 5, Path("tiny"), {}, vgg)
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    return make_loaded(Config.from_dict({"model": TINY, "data": {"crop": 40}}))
+
+
+@pytest.fixture(scope="session")
+def loaded_vgg():
+    """AdaIN on a VGG-19 with its mirrored decoder."""
+    rng = np.random.default_rng(0)
+    params = {}
+    for name in layers_up_to("relu4_1"):
+        shape = conv_shapes()[name]
+        deviation = np.float32((2 / np.prod(shape[:3])) ** 0.5)
+        kernel = deviation * rng.standard_normal(shape, np.float32)
+        params[name] = {"kernel": kernel, "bias": np.zeros(shape[3], np.float32)}
+    vgg = VGGWeights(params, Preprocessing(mean=(0.5, 0.5, 0.5)), tuple(params))
+    model = {"network": "vgg19", "levels": 1, "code": "adain", "style_encoder": "content"}
+    return make_loaded(Config.from_dict({"model": model, "data": {"crop": 32}}), vgg)
+
+
+@pytest.fixture
+def image():
+    """image(height, width, seed): smooth blobs of color, so that styles differ in statistics."""
+
+    def make(height, width, seed=0):
+        rng = np.random.default_rng(seed)
+        rows, columns = np.mgrid[:height, :width] / 10
+        waves = [
+            np.sin(rows * rng.uniform(0.2, 2) + columns * rng.uniform(0.2, 2) + rng.uniform(0, 6))
+            for _ in range(3)
+        ]
+        low, high = np.sort(rng.uniform(0, 255, (2, 3)), 0)
+        x = low + (high - low) * (np.stack(waves, -1) + 1) / 2
+        x += rng.normal(0, 8, (height, width, 3))
+        return np.clip(x, 0, 255).astype(np.uint8)
+
+    return make

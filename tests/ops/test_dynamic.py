@@ -1,0 +1,122 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from din_jax.ops.dynamic import dynamic_conv, dynamic_instance_norm
+from din_jax.ops.normalization import instance_norm
+
+# (groups, inputs, outputs): dense, grouped, depthwise, depthwise with a multiplier.
+GROUPS = [(1, 4, 6), (2, 4, 6), (4, 4, 4), (4, 4, 8)]
+
+
+def random_case(rng, side, groups, inputs, outputs):
+    x = rng.normal(1, 2, (2, 5, 6, inputs)).astype(np.float32)
+    kernel = rng.normal(0, 0.3, (2, side, side, inputs // groups, outputs)).astype(np.float32)
+    return x, kernel, rng.normal(size=(2, outputs)).astype(np.float32)
+
+
+def in_every_form(function, *inputs):
+    """The results by form, from one compiled program: eager operations compile one by one."""
+    return jax.jit(lambda *a: {form: function(*a, form) for form in ("vmap", "matmul", "auto")})(
+        *inputs
+    )
+
+
+@pytest.mark.parametrize("side", [1, 3, 5])
+@pytest.mark.parametrize("groups,inputs,outputs", GROUPS)
+def test_all_forms_equal_a_plain_loop(rng, reference, side, groups, inputs, outputs):
+    case = random_case(rng, side, groups, inputs, outputs)
+    expected = reference.convolve_each(*case)
+    for form, y in in_every_form(dynamic_conv, *case).items():
+        np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
+
+
+def test_without_a_bias_none_is_added(rng):
+    x, kernel, _ = random_case(rng, 1, 1, 4, 6)
+    with_zeros = dynamic_conv(x, kernel, jnp.zeros((2, 6)))
+    np.testing.assert_array_equal(dynamic_conv(x, kernel), with_zeros)
+
+
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("groups,inputs,outputs", GROUPS)
+def test_din_normalizes_then_convolves(rng, reference, side, groups, inputs, outputs):
+    x, kernel, bias = random_case(rng, side, groups, inputs, outputs)
+    expected = reference.convolve_each(reference.normalize(x), kernel, bias)
+    for form, y in in_every_form(dynamic_instance_norm, x, kernel, bias).items():
+        np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
+
+
+def test_the_folded_form_keeps_its_digits_far_from_zero(rng, reference):
+    x = (1e4 + rng.normal(0, 1, (1, 8, 8, 3))).astype(np.float32)
+    kernel = rng.normal(size=(1, 1, 1, 3, 3)).astype(np.float32)
+    expected = reference.convolve_each(reference.normalize(x), kernel, np.zeros((1, 3)))
+    np.testing.assert_allclose(
+        dynamic_instance_norm(x, kernel, jnp.zeros((1, 3))), expected, atol=5e-3
+    )
+
+
+def test_the_identity_code_is_instance_norm(rng):
+    x = rng.normal(2, 3, (2, 6, 5, 4)).astype(np.float32)
+    dense = jnp.broadcast_to(jnp.eye(4), (2, 1, 1, 4, 4))
+    depthwise = jnp.ones((2, 1, 1, 1, 4))
+    for kernel in (dense, depthwise):
+        y = dynamic_instance_norm(x, kernel, jnp.zeros((2, 4)))
+        np.testing.assert_allclose(y, instance_norm(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["vmap", "matmul"])
+@pytest.mark.parametrize("side,groups", [(1, 1), (1, 2), (3, 1), (3, 2)])
+def test_gradients_match_finite_differences(rng, reference, form, side, groups):
+    x = rng.normal(1, 2, (1, 3, 4, 2))
+    kernel = rng.normal(size=(1, side, side, 2 // groups, 2))
+    bias, weights = rng.normal(size=(1, 2)), rng.normal(size=(1, 3, 4, 2))
+
+    def slow(x, kernel, bias):
+        return (weights * reference.convolve_each(reference.normalize(x), kernel, bias)).sum()
+
+    def fast(x, kernel, bias):
+        return (weights * dynamic_instance_norm(x, kernel, bias, form)).sum()
+
+    inputs = [jnp.asarray(v, jnp.float32) for v in (x, kernel, bias)]
+    to_x, to_kernel, to_bias = jax.jit(jax.grad(fast, (0, 1, 2)))(*inputs)
+    np.testing.assert_allclose(
+        to_x, reference.slopes(lambda v: slow(v, kernel, bias), x), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        to_kernel, reference.slopes(lambda v: slow(x, v, bias), kernel), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        to_bias, reference.slopes(lambda v: slow(x, kernel, v), bias), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "x,kernel,bias,numbers",
+    [
+        ((5, 5, 4), (1, 1, 1, 4, 4), (1, 4), "(5, 5, 4)"),
+        ((1, 5, 5, 4), (1, 1, 4, 4), (1, 4), "(1, 1, 4, 4)"),
+        ((2, 5, 5, 4), (3, 1, 1, 4, 4), (2, 4), "2 images but 3 kernels"),
+        ((1, 5, 5, 4), (1, 2, 2, 4, 4), (1, 4), "2 x 2"),
+        ((1, 5, 5, 4), (1, 1, 3, 4, 4), (1, 4), "1 x 3"),
+        ((1, 5, 5, 4), (1, 1, 1, 3, 4), (1, 4), "4 input and 4 output channels"),
+        ((1, 5, 5, 4), (1, 1, 1, 8, 4), (1, 4), "groups of 8"),
+        ((1, 5, 5, 4), (1, 1, 1, 2, 5), (1, 5), "4 input and 5 output channels"),
+        ((1, 5, 5, 4), (1, 1, 1, 4, 4), (1, 3), "(1, 4), not (1, 3)"),
+        ((1, 5, 5, 4), (1, 1, 1, 4, 4), (4,), "(1, 4), not (4,)"),
+        ((1, 2, 5, 4), (1, 5, 5, 4, 4), (1, 4), "not 2 x 5"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_at_trace_time(x, kernel, bias, numbers):
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, kernel, bias)]
+    for function in (dynamic_conv, dynamic_instance_norm):
+        with pytest.raises(ValueError, match=re.escape(numbers)):
+            jax.eval_shape(function, *shapes)
+
+
+def test_an_unknown_form_is_refused():
+    x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 1, 2, 2))
+    with pytest.raises(ValueError, match="'fast'"):
+        dynamic_conv(x, kernel, form="fast")

@@ -1,0 +1,168 @@
+"""Eight simulated devices, and two processes, train like one device.
+
+Exact: the pictures of a batch, and which arrays are split. To float32 rounding: sums over the batch
+run in another order, so losses and gradients agree to about 1e-5 of their size.
+"""
+
+import csv
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from din_jax.errors import UserError
+from din_jax.training.mesh import SHARD_FROM, local_batch, make_mesh, state_shardings
+
+WORKER = Path(__file__).with_name("worker.py")
+# Compiling at level 0 takes half as long.
+FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+
+
+def start(out: Path, *arguments: str, devices: int = 1, **variables: str) -> subprocess.Popen:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{FLAGS}{devices}"}
+    with open(out / f"log_{'_'.join(arguments)}", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, str(WORKER), str(out), *arguments],
+            env=environment | variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def finish(out: Path, *processes: subprocess.Popen):
+    try:
+        codes = [process.wait(timeout=600) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    logs = "\n".join(path.read_text()[-3000:] for path in out.glob("log_*"))
+    assert not any(codes), logs
+
+
+def numbers(run: Path) -> dict[tuple[str, str], float]:
+    with open(run / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        (row["step"], row["name"]): float(row["value"])
+        for row in rows
+        if "images_per_second" not in row["name"]
+    }
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> tuple[Path, dict]:
+    """Two steps on the one device of this process, by the same code."""
+    out = tmp_path_factory.mktemp("one")
+    runpy.run_path(str(WORKER))["train"](out, "replicated", "replicated")
+    return out, dict(np.load(out / "replicated.npz"))
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("eight")
+    finish(out, start(out, "replicated,sharded", devices=8))
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["replicated", "sharded"])
+def test_eight_devices_train_like_one(one, eight, rule):
+    assert json.loads((eight / f"{rule}.json").read_text())["devices"] == 8
+    for name, picture in np.load(one[0] / "replicated_batch.npz").items():
+        np.testing.assert_array_equal(np.load(eight / f"{rule}_batch.npz")[name], picture)
+    expected, got = numbers(one[0] / "run_replicated"), numbers(eight / f"run_{rule}")
+    assert expected.keys() == got.keys() and ("2", "validation/total") in got
+    assert_near(got, expected)
+    assert_like(one[1], dict(np.load(eight / f"{rule}.npz")))
+
+
+def assert_near(got: dict, expected: dict):
+    for (step, name), value in expected.items():
+        # `outside` counts values, one of 6144 is 2e-4; a file holds six digits.
+        atol = 1e-3 if name.endswith("outside") else 1e-5
+        message = f"{name} at step {step}"
+        np.testing.assert_allclose(got[step, name], value, rtol=1e-4, atol=atol, err_msg=message)
+
+
+def assert_like(one: dict[str, np.ndarray], other: dict[str, np.ndarray]):
+    assert one.keys() == other.keys()
+    moments = {name: x for name, x in one.items() if ".mu" in name}
+    largest = max(np.abs(x).max() for x in moments.values())
+    for name, x in one.items():
+        if ".mu" in name or ".nu" in name:
+            scale = largest**2 if ".nu" in name else largest
+            np.testing.assert_allclose(other[name], x, rtol=1e-2, atol=1e-4 * scale, err_msg=name)
+        elif name.startswith(".batch_stats"):
+            np.testing.assert_allclose(other[name], x, rtol=1e-4, atol=1e-5, err_msg=name)
+        elif name.startswith(".params"):
+            # The second step, the first that moves anything, is 1e-5 long, and 1e-4 for the nets.
+            mu = next(m for key, m in moments.items() if key.endswith(name.removeprefix(".params")))
+            real = np.abs(mu) > 1e-2 * largest
+            np.testing.assert_allclose(other[name][real], x[real], atol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_rules_split_large_arrays_or_none(eight):
+    whole = json.loads((eight / "replicated.json").read_text())["layout"]
+    assert all(full == part for full, part in whole.values())
+    split = json.loads((eight / "sharded.json").read_text())["layout"]
+    shared = {name: sizes for name, sizes in split.items() if sizes[0] != sizes[1]}
+    assert any(".params" in name for name in shared) and any(".nu" in name for name in shared)
+    for name, (full, part) in split.items():
+        assert (name in shared) == (np.prod(full) >= SHARD_FROM), name
+        assert np.prod(part) == np.prod(full) // (8 if name in shared else 1)
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one_on_disjoint_pictures(tmp_path):
+    runpy.run_path(str(WORKER))["train"](tmp_path, "adain", "adain")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    finish(tmp_path, *[start(tmp_path, "adain", port, str(i)) for i in range(2)])
+    whole = np.load(tmp_path / "adain_batch.npz")
+    parts = [np.load(tmp_path / f"{i}_batch.npz") for i in range(2)]
+    for kind in ("content", "style"):
+        assert len(whole[kind]) == 8 and all(len(part[kind]) == 4 for part in parts)
+        # Every second record each: together the batch that one process reads.
+        for i, part in enumerate(parts):
+            np.testing.assert_array_equal(part[kind], whole[kind][i::2])
+    expected, got = numbers(tmp_path / "run_adain"), numbers(tmp_path / "run")
+    assert expected.keys() == got.keys()
+    assert_near(got, expected)
+    assert (tmp_path / "run/checkpoints/2").is_dir()
+
+
+def test_batch_that_the_devices_do_not_divide_is_refused(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    assert local_batch(16) == 16
+    with pytest.raises(UserError, match=r"config\.train\.batch \(12\).*multiple of the 8 devices"):
+        local_batch(12)
+
+
+def test_processes_share_the_batch(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert local_batch(16) == 8
+
+
+def test_sharded_rule_leaves_indivisible_arrays_whole(monkeypatch):
+    mesh = make_mesh()
+    monkeypatch.setattr(type(mesh), "shape", property(lambda self: {"data": 8}), raising=False)
+    shapes = {
+        "small": jax.ShapeDtypeStruct((8, 8), np.float32),
+        "odd": jax.ShapeDtypeStruct((1001, 1001), np.float32),
+        "largest": jax.ShapeDtypeStruct((64, 4096), np.float32),
+        "second": jax.ShapeDtypeStruct((64, 4097), np.float32),
+    }
+    specs = {name: tuple(s.spec) for name, s in state_shardings(mesh, shapes, "sharded").items()}
+    assert specs == {"small": (), "odd": (), "largest": (None, "data"), "second": ("data",)}
+    replicated = state_shardings(mesh, shapes, "replicated")
+    assert all(tuple(sharding.spec) == () for sharding in replicated.values())

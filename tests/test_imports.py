@@ -1,0 +1,96 @@
+"""The import direction of the package, read from its source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "din_jax"
+# An import goes to a lower number or stays in its folder.
+LEVELS = {
+    "errors": 0,
+    "config": 0,
+    "ops": 0,
+    "losses": 1,
+    "layers": 1,
+    "data": 1,
+    "models": 2,
+    "weights": 3,
+    "training": 4,
+    "inference": 4,
+    "evaluation": 5,
+    "tools": 6,
+}
+FORBIDDEN = ("torch", "torchvision", "tensorflow")
+# Level-0 names that import nothing of the package but the errors they raise.
+ALLOWED_BESIDE = {("config", "errors")}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(tree, module, is_package=False):
+    """Full dotted names of everything imported, at any depth; relative ones resolved."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")
+            keep = len(parts) - node.level + (1 if is_package else 0)
+            base = parts[:keep] if node.level else []
+            start = ".".join([*base, node.module] if node.module else base)
+            names += [f"{start}.{alias.name}" for alias in node.names]
+    return names
+
+
+def violations(source, module, is_package=False):
+    """Imports of `module` that go up or are forbidden."""
+    own = module.split(".")[1] if "." in module else ""
+    found = []
+    for name in imports(ast.parse(source), module, is_package):
+        top, *rest = name.split(".")
+        if top in FORBIDDEN:
+            found.append(name)
+        if top != "din_jax" or not rest or rest[0] not in LEVELS or rest[0] == own:
+            continue
+        lower = not own or LEVELS[rest[0]] < LEVELS[own] or (own, rest[0]) in ALLOWED_BESIDE
+        if not lower or not own:
+            found.append(name)
+    return found
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_every_part_of_the_package_has_a_level():
+    parts = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir()}
+    code = {p for p in parts if (PACKAGE / f"{p}.py").exists() or any((PACKAGE / p).rglob("*.py"))}
+    assert code - {"__init__"} <= set(LEVELS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_down(path):
+    source = path.read_text(encoding="utf-8")
+    assert violations(source, module_name(path), path.name == "__init__.py") == []
+
+
+@pytest.mark.parametrize(
+    "source,module,found",
+    [
+        ("import din_jax.models.vgg", "din_jax.layers.blocks", ["din_jax.models.vgg"]),
+        ("def f():\n    from din_jax import tools", "din_jax.data.pairs", ["din_jax.tools"]),
+        ("from ..training import step", "din_jax.inference.engine", ["din_jax.training.step"]),
+        ("from .. import losses", "din_jax.ops.padding", ["din_jax.losses"]),
+        ("from . import losses", "din_jax", ["din_jax.losses"]),
+        ("import din_jax.config", "din_jax.ops.padding", ["din_jax.config"]),
+        ("try:\n    import torch.nn\nexcept E: pass", "din_jax.weights.pth", ["torch.nn"]),
+        ("from tensorflow import data", "din_jax.data.pairs", ["tensorflow.data"]),
+        ("from din_jax.ops import padding\nimport jax", "din_jax.models.vgg", []),
+        ("from .blocks import Conv", "din_jax.layers.codes", []),
+        ("from din_jax.errors import UserError", "din_jax.config", []),
+    ],
+)
+def test_the_reader_finds_what_it_should(source, module, found):
+    assert violations(source, module, module == "din_jax") == found

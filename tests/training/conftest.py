@@ -1,0 +1,101 @@
+"""One tiny network, its batch and its compiled update, shared by the tests of a session."""
+
+import dataclasses
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from din_jax.config import Config
+from din_jax.training.optimizer import make_optimizer
+from din_jax.training.state import Network, TrainState
+from din_jax.training.step import Objective, layers_read, make_train_step
+from din_jax.weights import random_vgg19
+
+TINY = runpy.run_path(str(Path(__file__).with_name("tiny.py")))["TINY"]
+
+
+def change(config: Config, **sections) -> Config:
+    """`config` with some fields of some sections replaced: change(c, train={"steps": 2})."""
+    parts = {
+        name: dataclasses.replace(getattr(config, name), **fields)
+        for name, fields in sections.items()
+    }
+    return dataclasses.replace(config, **parts)
+
+
+def parts_of(config: Config) -> SimpleNamespace:
+    """Network, loss and compiled update as the trainer wires them, without its files."""
+    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
+    vgg = random_vgg19(0, tuple(sorted(layers)))
+    network = Network(config.model)
+    optimizer = make_optimizer(config.optim, config.train.steps)
+    objective = Objective(config.loss, vgg.preprocessing, layers_read(config.model))
+    return SimpleNamespace(
+        config=config,
+        vgg=jax.tree.map(jnp.asarray, vgg.params),
+        preprocessing=vgg.preprocessing,
+        network=network,
+        objective=objective,
+        state=draw_state(network, optimizer),
+        step=jax.jit(make_train_step(network, objective, optimizer, config)),
+        batch=make_pictures(0),
+    )
+
+
+def draw_state(network: Network, optimizer) -> TrainState:
+    """A first state drawn by NumPy: JAX takes 12 s to compile the drawing of a hundred arrays."""
+    rng = np.random.default_rng(0)
+    params, stats = jax.eval_shape(network.init, jax.random.key(0))
+
+    def draw(path, x):
+        names = [str(getattr(entry, "key", "")) for entry in path]
+        if names[-1] != "kernel":
+            return (
+                jnp.ones(x.shape)
+                if names[-1] in ("scale", "var", "variance")
+                else jnp.zeros(x.shape)
+            )
+        gain = 16 if "codes" in names and "first" in names else 0.1 if "output" in names else 1
+        deviation = gain * (2 / np.prod(x.shape[:-1])) ** 0.5
+        return jnp.asarray(deviation * rng.standard_normal(x.shape), jnp.float32)
+
+    params, stats = (jax.tree_util.tree_map_with_path(draw, tree) for tree in (params, stats))
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
+
+
+def make_pictures(seed: int, count: int = 2) -> dict[str, np.ndarray]:
+    """Blocky color patterns, uint8 [count, 32, 32, 3] for content and style."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (2, count, 8, 8, 3), np.uint8)
+    content, style = coarse.repeat(4, 2).repeat(4, 3)
+    return {"content": content, "style": style}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Config:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def changed():
+    return change
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    return make_pictures
+
+
+@pytest.fixture(scope="session")
+def make_parts():
+    return parts_of
+
+
+@pytest.fixture(scope="session")
+def parts() -> SimpleNamespace:
+    return parts_of(TINY)

@@ -1,0 +1,84 @@
+"""A run stops before a diverged state is saved, and saves before it obeys a signal."""
+
+import os
+import signal
+
+import jax.numpy as jnp
+import pytest
+
+from din_jax.errors import UserError
+from din_jax.training.loop import Trainer
+
+
+@pytest.fixture
+def trainer(tiny, changed, tmp_path):
+    """A trainer whose compiled functions are fakes: a step counts, a validation is 1."""
+    config = changed(tiny, train={"steps": 6, "checkpoint_every": 1, "validate_every": 1})
+    trainer = Trainer(config, tmp_path)
+    params = {"x": jnp.zeros(3)}
+    state = trainer.abstract.replace(
+        step=jnp.zeros((), jnp.int32), params=params, batch_stats={}, opt_state={"m": params}
+    )
+    trainer.initial_state = lambda: state
+    trainer.abstract = state
+    trainer._step = lambda state, *_: (
+        state.replace(step=state.step + 1), {"total": jnp.ones(()), "gradient_norm": jnp.ones(())}
+    )  # fmt: skip
+    trainer.validate = lambda *_: 1.0
+    return trainer
+
+
+def saved_steps(run) -> list[int]:
+    return sorted(int(path.name) for path in (run / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("name", ["total", "gradient_norm"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_training_stops_at_a_number_that_is_none(trainer, tmp_path, name, value):
+    step = trainer._step
+
+    def breaks(state, *rest):
+        state, metrics = step(state, *rest)
+        return state, metrics | ({name: jnp.asarray(value)} if int(state.step) == 4 else {})
+
+    trainer._step = breaks
+    with pytest.raises(UserError, match="not finite at step 4.*checkpoint is step 3.*lower"):
+        trainer.train()
+    assert saved_steps(tmp_path) == [2, 3]  # keep_last
+
+
+def test_diverged_parameters_show_in_validation_and_are_not_saved(trainer, tmp_path):
+    # The step that breaks the parameters still saw good ones: its own loss is finite.
+    trainer.validate = lambda variables, step, reports: float("nan") if step == 1 else 1.0
+    with pytest.raises(UserError, match="not finite at step 1.*last good checkpoint is none"):
+        trainer.train()
+    assert saved_steps(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["first validation", "step", "validation"])
+def test_signal_at_any_moment_leaves_a_checkpoint(
+    trainer, changed, tmp_path, capsys, number, moment
+):
+    trainer.config = changed(trainer.config, train={"checkpoint_every": 100})
+    step = trainer._step
+    at = {"first validation": 0, "step": 2, "validation": 2}[moment]
+
+    def stepping(state, *rest):
+        state, metrics = step(state, *rest)
+        if moment == "step" and int(state.step) == at:
+            os.kill(os.getpid(), number)
+        return state, metrics
+
+    def validating(variables, count, reports):
+        if "validation" in moment and count == at:
+            os.kill(os.getpid(), number)
+        return 1.0
+
+    trainer._step, trainer.validate = stepping, validating
+    handler = signal.getsignal(number)
+    stopped = int(trainer.train().step)
+    assert saved_steps(tmp_path) == [stopped]
+    assert stopped == (at if moment == "step" else at + 1)
+    assert f"Stopped at step {stopped}, saved. The same command goes on" in capsys.readouterr().out
+    assert signal.getsignal(number) == handler
