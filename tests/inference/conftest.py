@@ -42,7 +42,7 @@ def make_loaded(config, vgg=None):
 
 @pytest.fixture(scope="session")
 def loaded():
-    return make_loaded(Config.from_dict({"model": TINY, "data": {"crop": 40}}))
+    return make_loaded(Config.from_dict({"model": TINY, "data": {"crop": 40, "resize": 40}}))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def loaded_vgg():
         params[name] = {"kernel": kernel, "bias": np.zeros(shape[3], np.float32)}
     vgg = VGGWeights(params, Preprocessing(mean=(0.5, 0.5, 0.5)), tuple(params))
     model = {"network": "vgg19", "levels": 1, "code": "adain", "style_encoder": "content"}
-    return make_loaded(Config.from_dict({"model": model, "data": {"crop": 32}}), vgg)
+    return make_loaded(Config.from_dict({"model": model, "data": {"crop": 32, "resize": 32}}), vgg)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_buckets_save_compilations_and_cut_back(loaded, image):
 @pytest.mark.parametrize(
     "shape, style_size, expected",
     [
-        ((80, 120), None, (40, 60)),  # the trained crop, 40
+        ((80, 120), None, (40, 60)),  # the trained size, 40
         ((30, 20), None, (60, 40)),
         ((40, 77), None, (40, 77)),
         ((80, 120), 0, (80, 120)),
