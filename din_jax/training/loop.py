@@ -159,6 +159,12 @@ class Trainer:
                 self.iterator.close()
         if self._stop:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
+        elif jax.process_index() == 0:
+            print(
+                f"Finished step {int(state.step)}; pictures in {self.run / 'grids'}. Paint with it: "
+                f"python evaluate.py --checkpoint {self.run} --content PHOTOS --style PAINTINGS "
+                "--output OUT"
+            )
         return state
 
     def _on_signal(self, number, frame):
