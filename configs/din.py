@@ -18,6 +18,16 @@ PORTABLE = ModelConfig(
 # A short training wants higher rates than the paper's day on a V100.
 FAST = OptimConfig(learning_rate=1e-3, warmup=20, decay="cosine", clip=1.0)
 
+# Other dynamic convolutions in the place of the dense 1x1, at the rates of "fast".
+TRANSFORMS = {
+    "k3": {"dynamic_kernel": 3},
+    "k5": {"dynamic_kernel": 5},
+    "group": {"dynamic_kernel": 3, "dynamic_groups": 8},
+    "depthwise": {"dynamic_kernel": 3, "dynamic_groups": 0},
+    "deformable": {"transform": "deformable", "dynamic_kernel": 3, "dynamic_groups": 0},
+    "spatial": {"transform": "spatial"},
+}
+
 DEMO = Config(
     name="din-demo",
     data=DataConfig(validation=4, resize=80, crop=64, threads=2, prefetch=4),
@@ -41,6 +51,12 @@ VARIANTS = {
     "fast": dataclasses.replace(PAPER, name="din-fast", optim=FAST),
     "demo": DEMO,
 }
+for _name, _changes in TRANSFORMS.items():
+    VARIANTS[_name] = dataclasses.replace(
+        VARIANTS["fast"],
+        name=f"din-{_name}",
+        model=dataclasses.replace(PAPER.model, **_changes),
+    )
 
 
 def get_config(variant: str = ""):

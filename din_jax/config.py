@@ -52,6 +52,13 @@ class ModelConfig:
     code: str = "din"  # "din": weight and bias nets; "adain": the style's own statistics
     style_encoder: str = "vgg19"  # "vgg19", "mobilenet" (needs no VGG), "content" (for "adain")
     style_feature: str = "relu4_1"  # what the nets read: VGG's "relu4_1" map or "statistics"
+    transform: str = "standard"  # dynamic convolution: "standard", "deformable", "spatial"
+    dynamic_kernel: int = 1  # side of the dynamic kernel, odd
+    dynamic_groups: int = 1  # of the dynamic convolution; 0: one per channel (depthwise)
+    dynamic_dilation: int = 1  # pixels between the taps of the dynamic kernel
+    spatial_grid: int = 16  # side of the maps of a "spatial" code
+    offset_groups: int = 1  # of a "deformable" transform: channels that share offsets
+    modulated: bool = False  # "deformable": a factor per sampled point beside its offset
     net_hidden: int = 64  # hidden channels of a weight or bias net
     net_pool: int = 4  # side of the adaptive average pool before a net
     net_kernel: int = 3  # side of a net's convolutions
@@ -218,6 +225,7 @@ def _check(c: Config):
         "config.model.style_feature='statistics' is one vector per style: set net_pool and "
         f"net_kernel to 1, not {m.net_pool} and {m.net_kernel}.",
     )
+    _check_transform(m)
     smallest = 32 if m.network == "mobilenet" else 16
     for name, side in (("crop", d.crop), ("style_crop", c.style_crop)):
         _require(
@@ -241,3 +249,39 @@ def _check(c: Config):
         _require(value >= 1, f"config.train.{name} must be at least 1, not {value}.")
     _require(c.optim.learning_rate > 0, "config.optim.learning_rate must be positive.")
     _require(bool(c.loss.style_layers), "config.loss.style_layers must name at least one layer.")
+
+
+def _check_transform(m: ModelConfig):
+    """The settings of the dynamic convolution, which hold for a weight and bias net's code."""
+    _one_of("config.model.transform", m.transform, ("standard", "deformable", "spatial"))
+    for name in ("dynamic_kernel", "dynamic_dilation", "spatial_grid", "offset_groups"):
+        value = getattr(m, name)
+        _require(value >= 1, f"config.model.{name} must be at least 1, not {value}.")
+    _require(
+        m.dynamic_kernel % 2 == 1,
+        f"config.model.dynamic_kernel must be odd, not {m.dynamic_kernel}.",
+    )
+    channels = (512,) if m.network == "vgg19" else m.widths[3 - m.levels :]
+    for name, least in (("dynamic_groups", 0), ("offset_groups", 1)):
+        groups = getattr(m, name)
+        _require(
+            groups >= least and all(c % max(groups, 1) == 0 for c in channels),
+            f"config.model.{name} must divide the channels of every styled level, "
+            f"{', '.join(map(str, channels))}, not {groups}.",
+        )
+    plain = (m.transform, m.dynamic_kernel, m.dynamic_groups, m.dynamic_dilation)
+    _require(
+        m.code == "din" or plain == ("standard", 1, 1, 1),
+        "config.model.transform and config.model.dynamic_* belong to code='din'; leave them at "
+        f"their defaults for code={m.code!r}.",
+    )
+    _require(
+        m.transform != "spatial" or m.style_feature == "relu4_1",
+        "config.model.transform='spatial' reads a map of the style: set style_feature to "
+        f"'relu4_1', not {m.style_feature!r}.",
+    )
+    _require(
+        m.transform != "spatial" or plain[1:] == (1, 1, 1),
+        "config.model.transform='spatial' has one 1x1 depthwise kernel per position: leave "
+        "config.model.dynamic_* at their defaults.",
+    )

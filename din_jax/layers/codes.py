@@ -6,6 +6,8 @@ to fill in the code:
     IN     kernel = identity, bias = 0
     AdaIN  kernel = diag(std(style)), bias = mean(style)     (depthwise 1x1)
     DIN    kernel, bias = weight net(style), bias net(style)
+
+A spatially adaptive layer has a weight and a bias per position instead: maps [B, h, w, C] of both.
 """
 
 from typing import NamedTuple
@@ -15,11 +17,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from din_jax.ops.dynamic import dynamic_instance_norm
+from din_jax.ops.spatial import spatial_instance_norm
 from din_jax.ops.statistics import mean_and_std
 
 
 class LayerCode(NamedTuple):
-    """Kernel [B, K, K, I / groups, O] and bias [B, O] of one styled layer."""
+    """Kernel [B, K, K, I / groups, O] and bias [B, O] of one styled layer.
+
+    Spatially adaptive: both are maps [B, h, w, C], told by the four axes of the bias.
+    """
 
     kernel: Array
     bias: Array
@@ -29,10 +35,18 @@ class LayerCode(NamedTuple):
 StyleCode = dict[str, LayerCode]
 
 
-def apply_code(x: Array, code: LayerCode, form: str = "auto") -> Array:
+def apply_code(x: Array, code: LayerCode, form: str = "auto", dilation: int = 1) -> Array:
     """The styled layer: y = conv(instance_norm(x); kernel) + bias, [B, H, W, I] -> [B, H, W, O]."""
     with jax.named_scope("din"):
-        return dynamic_instance_norm(x, code.kernel, code.bias, form)
+        if code.bias.ndim == 4:
+            return spatial_instance_norm(x, code.kernel, code.bias)
+        return dynamic_instance_norm(x, code.kernel, code.bias, form, dilation=dilation)
+
+
+def identity_kernel(rows: int, columns: int, per_group: int, channels: int) -> Array:
+    """The kernel [K, K, C / groups, C] that changes nothing: one at the center of each channel."""
+    own = (jnp.arange(channels) % per_group == jnp.arange(per_group)[:, None]).astype(jnp.float32)
+    return jnp.zeros((rows, columns, per_group, channels)).at[rows // 2, columns // 2].set(own)
 
 
 def identity_code(batch: int, channels: int) -> LayerCode:

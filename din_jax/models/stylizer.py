@@ -7,8 +7,9 @@ from flax import nnx
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS, ModelConfig
-from din_jax.layers.codes import StyleCode, apply_code, statistics_code
-from din_jax.layers.nets import DynamicCode
+from din_jax.layers.codes import LayerCode, StyleCode, apply_code, statistics_code
+from din_jax.layers.deformation import DeformableLayer
+from din_jax.layers.nets import DynamicCode, SpatialCode
 from din_jax.layers.norms import RunningStandardize
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
 from din_jax.models.style_encoders import FEATURE_CHANNELS, STATISTICS, make_style_encoder
@@ -68,17 +69,37 @@ class Stylizer(nnx.Module):
             if dynamic
             else None
         )
+        self.deformations = (
+            nnx.Dict({name: self._deformation(c, rngs) for name, c in channels.items()})
+            if config.transform == "deformable"
+            else None
+        )
 
-    def _code_net(self, channels: int, rngs: nnx.Rngs) -> DynamicCode:
+    def _deformation(self, channels: int, rngs: nnx.Rngs) -> DeformableLayer:
         c = self.config
-        return DynamicCode(
-            FEATURE_CHANNELS[c.style_feature],
+        return DeformableLayer(
             channels,
-            hidden=c.net_hidden,
+            side=c.dynamic_kernel,
+            dilation=c.dynamic_dilation,
+            groups=c.offset_groups,
+            modulated=c.modulated,
+            rngs=rngs,
+        )
+
+    def _code_net(self, channels: int, rngs: nnx.Rngs) -> DynamicCode | SpatialCode:
+        c = self.config
+        inputs = FEATURE_CHANNELS[c.style_feature]
+        shared = {"hidden": c.net_hidden, "scale": c.net_scale, "rngs": rngs}
+        if c.transform == "spatial":
+            return SpatialCode(inputs, channels, grid=c.spatial_grid, **shared)
+        return DynamicCode(
+            inputs,
+            channels,
             pool=c.net_pool,
             kernel=c.net_kernel,
-            scale=c.net_scale,
-            rngs=rngs,
+            side=c.dynamic_kernel,
+            groups=c.dynamic_groups or channels,
+            **shared,
         )
 
     def encode_content(self, content: Array) -> dict[str, Array]:
@@ -111,11 +132,17 @@ class Stylizer(nnx.Module):
         features = self.encode_content(style)
         return {name: statistics_code(features[name]) for name in self.levels}
 
+    def _paint(self, name: str, x: Array, code: LayerCode) -> Array:
+        """One styled layer."""
+        if self.deformations is not None:
+            return self.deformations[name](x, code)
+        return apply_code(x, code, dilation=self.config.dynamic_dilation)
+
     def stylize(self, content: Array, code: StyleCode) -> Array:
         """Paints content images in a style code of the same batch size, [B, H, W, 3]."""
         features = self.encode_content(content)
         styled = {
-            name: apply_code(x, code[name]) if name in self.levels else None
+            name: self._paint(name, x, code[name]) if name in self.levels else None
             for name, x in features.items()
         }
         if self.encoder is None:

@@ -23,7 +23,9 @@ from din_jax.ops.statistics import EPSILON, mean_and_variance
 FORMS = ("auto", "vmap", "matmul")
 
 
-def dynamic_conv(x: Array, kernel: Array, bias: Array | None = None, form: str = "auto") -> Array:
+def dynamic_conv(
+    x: Array, kernel: Array, bias: Array | None = None, form: str = "auto", *, dilation: int = 1
+) -> Array:
     """y_b = conv(x_b; kernel_b) + bias_b with reflect padding, size kept.
 
     The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise.
@@ -33,6 +35,7 @@ def dynamic_conv(x: Array, kernel: Array, bias: Array | None = None, form: str =
       kernel: [B, K, K, I / groups, O], K odd.
       bias: [B, O] or None.
       form: see the module.
+      dilation: pixels between neighboring taps; the map must be larger than dilation * (K // 2).
 
     Returns:
       [B, H, W, O] of the type of x.
@@ -40,11 +43,11 @@ def dynamic_conv(x: Array, kernel: Array, bias: Array | None = None, form: str =
     Raises:
       ValueError: shapes that do not fit, named with the remedy, at trace time.
     """
-    groups = _check(x, kernel, bias, form)
+    groups = _check(x, kernel, bias, form, dilation)
     kernel = kernel.astype(x.dtype)
-    padded = reflect_pad(x, kernel.shape[1] // 2)
+    padded = reflect_pad(x, dilation * (kernel.shape[1] // 2))
     apply = _vmap_conv if form == "vmap" else _matmul_conv
-    y = apply(padded, kernel, x.shape[1:3], groups)
+    y = apply(padded, kernel, x.shape[1:3], groups, dilation)
     if bias is None:
         return y
     with jax.named_scope("bias"):
@@ -52,7 +55,13 @@ def dynamic_conv(x: Array, kernel: Array, bias: Array | None = None, form: str =
 
 
 def dynamic_instance_norm(
-    x: Array, kernel: Array, bias: Array, form: str = "auto", epsilon: float = EPSILON
+    x: Array,
+    kernel: Array,
+    bias: Array,
+    form: str = "auto",
+    epsilon: float = EPSILON,
+    *,
+    dilation: int = 1,
 ) -> Array:
     """DIN: y_b = conv((x_b - mu_b) / sigma_b; kernel_b) + bias_b (Jing et al. 2020, eq. 4).
 
@@ -67,16 +76,17 @@ def dynamic_instance_norm(
       bias: [B, O].
       form: see the module; "vmap" normalizes, then convolves.
       epsilon: inside the root.
+      dilation: as in `dynamic_conv`.
 
     Returns:
       [B, H, W, O] of the type of x.
     """
-    groups = _check(x, kernel, bias, form)
+    groups = _check(x, kernel, bias, form, dilation)
     mean, variance = mean_and_variance(x)
     scale = lax.rsqrt(variance + epsilon)
     if form == "vmap" or kernel.shape[1] > 1:
         normalized = (x - mean[:, None, None]) * scale[:, None, None]
-        return dynamic_conv(normalized.astype(x.dtype), kernel, bias, form)
+        return dynamic_conv(normalized.astype(x.dtype), kernel, bias, form, dilation=dilation)
     # Centering before the product keeps the digits of maps whose mean is far from zero.
     centered = (x - mean[:, None, None]).astype(x.dtype)
     per_group = scale.reshape(x.shape[0], groups, -1)
@@ -89,13 +99,16 @@ def dynamic_instance_norm(
     return dynamic_conv(centered, folded, bias, form)
 
 
-def _vmap_conv(padded: Array, kernel: Array, size: tuple[int, int], groups: int) -> Array:
+def _vmap_conv(
+    padded: Array, kernel: Array, size: tuple[int, int], groups: int, dilation: int
+) -> Array:
     def one(image: Array, weights: Array) -> Array:
         return lax.conv_general_dilated(
             image[None],
             weights,
             (1, 1),
             "VALID",
+            rhs_dilation=(dilation, dilation),
             dimension_numbers=DIMENSIONS,
             feature_group_count=groups,
         )[0]
@@ -103,12 +116,13 @@ def _vmap_conv(padded: Array, kernel: Array, size: tuple[int, int], groups: int)
     return jax.vmap(one)(padded, kernel)
 
 
-def _matmul_conv(padded: Array, kernel: Array, size: tuple[int, int], groups: int) -> Array:
+def _matmul_conv(
+    padded: Array, kernel: Array, size: tuple[int, int], groups: int, dilation: int
+) -> Array:
     b, side, _, per_group, out = kernel.shape
+    taps = shifted_taps(padded, side, size, dilation=dilation)
     if per_group == 1 and out == groups:
-        return sum(
-            tap * kernel[:, None, None, i, j, 0] for (i, j), tap in shifted_taps(padded, side, size)
-        )
+        return sum(tap * kernel[:, None, None, i, j, 0] for (i, j), tap in taps)
     kernel = kernel.reshape(b, side, side, per_group, groups, out // groups)
 
     def product(tap: Array, weights: Array) -> Array:
@@ -119,13 +133,15 @@ def _matmul_conv(padded: Array, kernel: Array, size: tuple[int, int], groups: in
             y = jnp.einsum("bngi,bigo->bngo", tap, weights)
         return y.reshape(b, *size, out)
 
-    return sum(product(tap, kernel[:, i, j]) for (i, j), tap in shifted_taps(padded, side, size))
+    return sum(product(tap, kernel[:, i, j]) for (i, j), tap in taps)
 
 
-def _check(x: Array, kernel: Array, bias: Array | None, form: str) -> int:
+def _check(x: Array, kernel: Array, bias: Array | None, form: str, dilation: int) -> int:
     """Shapes that fit give the number of groups; others raise ValueError."""
     if form not in FORMS:
         raise ValueError(f"The form of a dynamic convolution is {', '.join(FORMS)}, not {form!r}.")
+    if dilation < 1:
+        raise ValueError(f"The dilation of a convolution must be at least 1, not {dilation}.")
     if x.ndim != 4 or kernel.ndim != 5:
         raise ValueError(
             "A dynamic convolution takes x [B, H, W, I] and kernel [B, K, K, I/groups, O], "

@@ -161,9 +161,9 @@ class Trainer:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
         elif jax.process_index() == 0:
             print(
-                f"Finished step {int(state.step)}; pictures in {self.run / 'grids'}. Paint with it: "
-                f"python evaluate.py --checkpoint {self.run} --content PHOTOS --style PAINTINGS "
-                "--output OUT"
+                f"Finished step {int(state.step)}; pictures in {self.run / 'grids'}. "
+                f"Paint with it: python evaluate.py --checkpoint {self.run} "
+                "--content PHOTOS --style PAINTINGS --output OUT"
             )
         return state
 

@@ -31,6 +31,17 @@ VARIANTS = {
         "code": "adain",
         "style_encoder": "content",
     },
+    "3x3": {"dynamic_kernel": 3, "dynamic_dilation": 2},
+    "depthwise 5x5": {"dynamic_kernel": 5, "dynamic_groups": 0},
+    "3x3 statistics": {"dynamic_kernel": 3} | STATISTICS,
+    "deformable": {"transform": "deformable", "dynamic_kernel": 3},
+    "modulated": {
+        "transform": "deformable",
+        "dynamic_kernel": 3,
+        "dynamic_groups": 0,
+        "modulated": True,
+    },
+    "spatial": {"transform": "spatial", "spatial_grid": 4},
     "johnson": {"separable": False, "levels": 1, "kernel": 9},
 }
 
@@ -122,7 +133,9 @@ def test_known_features_of_the_style_give_the_same_code(backbone, variant):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("variant", ["default", "no norm", "batch norm", "mobilenet statistics"])
+@pytest.mark.parametrize(
+    "variant", ["default", "no norm", "batch norm", "mobilenet statistics", "3x3", "spatial"]
+)
 def test_the_style_changes_the_output_and_each_image_stands_alone(backbone, variant):
     model = make(backbone, **VARIANTS[variant])
     run = nnx.jit(lambda model, content, style: model(content, style))

@@ -34,6 +34,22 @@ def test_all_forms_equal_a_plain_loop(rng, reference, side, groups, inputs, outp
         np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
 
 
+@pytest.mark.parametrize("groups,inputs,outputs", [GROUPS[0], GROUPS[2]])
+@pytest.mark.parametrize("side,dilation", [(3, 2), (3, 3), (5, 2)])
+def test_a_dilated_kernel_is_a_larger_one_with_zeros(rng, side, dilation, groups, inputs, outputs):
+    x, kernel, bias = random_case(rng, side, groups, inputs, outputs)
+    x = np.concatenate([x, -x[:, ::-1]], 1)[:, :, [*range(6)] * 2] / 4  # a larger map
+    larger = np.zeros((2, *[dilation * (side - 1) + 1] * 2, *kernel.shape[3:]), np.float32)
+    larger[:, ::dilation, ::dilation] = kernel
+    for function in (dynamic_conv, dynamic_instance_norm):
+        expected = jax.jit(function)(x, larger, bias)
+        for form in ("vmap", "matmul"):
+            y = jax.jit(
+                lambda *a, form=form, function=function: function(*a, form, dilation=dilation)
+            )(x, kernel, bias)
+            np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
+
+
 def test_without_a_bias_none_is_added(rng):
     x, kernel, _ = random_case(rng, 1, 1, 4, 6)
     with_zeros = dynamic_conv(x, kernel, jnp.zeros((2, 6)))
@@ -114,6 +130,11 @@ def test_shapes_that_do_not_fit_are_refused_at_trace_time(x, kernel, bias, numbe
     for function in (dynamic_conv, dynamic_instance_norm):
         with pytest.raises(ValueError, match=re.escape(numbers)):
             jax.eval_shape(function, *shapes)
+
+
+def test_a_dilation_below_one_is_refused():
+    with pytest.raises(ValueError, match="dilation .* at least 1, not 0"):
+        dynamic_conv(jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 3, 3, 2, 2)), dilation=0)
 
 
 def test_an_unknown_form_is_refused():

@@ -24,6 +24,10 @@ MODELS = {
     "mobilenet statistics": ModelConfig(
         style_encoder="mobilenet", encoder_norm="batch", separable=False, **STATISTICS
     ),
+    "deformable": ModelConfig(
+        style_encoder="mobilenet", transform="deformable", dynamic_kernel=3, dynamic_groups=0
+    ),
+    "spatial": ModelConfig(style_encoder="mobilenet", transform="spatial"),
     "adain": ModelConfig(code="adain", style_encoder="content"),
 }
 
@@ -43,16 +47,19 @@ def shapes_of(config: ModelConfig):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_dynamic_parameters_are_exactly_those_below_codes(name):
+def test_dynamic_parameters_are_exactly_those_of_the_nets(name):
     params = shapes_of(MODELS[name])
     labels = parameter_labels(params)
     assert jax.tree.structure(labels) == jax.tree.structure(params)
     for part, tree in labels.items():
-        expected = {"dynamic"} if part == "codes" else {"base"}
+        expected = {"dynamic"} if part in ("codes", "deformations") else {"base"}
         assert set(jax.tree.leaves(tree)) <= expected, part
-    # Each level has a weight net and a bias net of two convolutions: eight arrays.
+    # Each level has a weight net and a bias net of two convolutions: eight arrays; and an offset
+    # net of one.
     levels = 0 if name == "adain" else MODELS[name].levels if "network" not in name else 1
-    assert jax.tree.leaves(labels).count("dynamic") == 8 * levels
+    assert jax.tree.leaves(labels).count("dynamic") == (
+        10 if name == "deformable" else 8
+    ) * levels
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "adain"])

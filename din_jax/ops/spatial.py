@@ -1,0 +1,52 @@
+"""Spatially adaptive instance normalization: a weight and a bias of its own for every position."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from din_jax.ops.normalization import instance_norm
+from din_jax.ops.statistics import EPSILON
+
+
+def spatial_instance_norm(
+    x: Array, weight: Array, bias: Array, epsilon: float = EPSILON
+) -> Array:
+    """y[p] = weight[p] * instance_norm(x)[p] + bias[p] (Jing et al. 2020, the spatially adaptive
+    dynamic convolution: one depthwise 1x1 kernel per position).
+
+    Where instance norm and every convolution with one kernel per image give a constant, on a flat
+    area, this does not (the paper's figure 7).
+
+    Args:
+      x: [B, H, W, C], not normalized; statistics are float32.
+      weight: [B, h, w, C] of any size, resized to H x W by `resize_map`.
+      bias: [B, h, w, C], likewise.
+      epsilon: inside the root.
+
+    Returns:
+      [B, H, W, C] of the type of x.
+
+    Raises:
+      ValueError: shapes that do not fit, at trace time.
+    """
+    b, h, w, c = x.shape
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value.ndim != 4 or value.shape[0] != b or value.shape[3] != c:
+            raise ValueError(
+                f"A spatially adaptive {name} for x {x.shape} must be [B, h, w, C] = ({b}, h, w, "
+                f"{c}), not {value.shape}: repeat the style code per image, and use one of as many "
+                "channels."
+            )
+    weight, bias = resize_map(weight, h, w), resize_map(bias, h, w)
+    return (instance_norm(x, epsilon) * weight + bias).astype(x.dtype)
+
+
+def resize_map(x: Array, rows: int, columns: int) -> Array:
+    """[B, h, w, C] -> [B, rows, columns, C], bilinear between pixel centers at half integers.
+
+    A smaller target averages with a triangle of the width of its pixels, so that no position of
+    the map is lost; pooling by blocks would show its borders where the target is larger.
+    """
+    shape = (x.shape[0], rows, columns, x.shape[3])
+    with jax.named_scope("resize"):
+        return jax.image.resize(x.astype(jnp.float32), shape, "linear", antialias=True)
