@@ -219,7 +219,7 @@ def _value_at(curves: Curves, name: str, last: int, window: int) -> float:
     return float((running_mean(steps, values, window) if smooth else values)[-1])
 
 
-def _labels(runs: Sequence[str]) -> list[str]:
+def run_labels(runs: Sequence[str]) -> list[str]:
     """Folder names, or whole paths where two names are alike."""
     names = [Path(run).resolve().name for run in runs]
     return names if len(set(names)) == len(names) else list(runs)
@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if flags.steps < 0 or flags.window < 1:
             raise UserError("--steps must be at least 0 and --window at least 1.")
         runs = dict.fromkeys(flags.runs)
-        curves = dict(zip(_labels(list(runs)), map(read_curves, runs), strict=True))
+        curves = dict(zip(run_labels(list(runs)), map(read_curves, runs), strict=True))
         print(compare(curves, flags.steps, flags.window))
         print(draw(curves, flags.output, last=flags.steps, window=flags.window))
     except (UserError, OSError) as error:

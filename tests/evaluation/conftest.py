@@ -1,11 +1,15 @@
-"""A VGG-19 of three channels a layer, and pictures on disk."""
+"""A VGG-19 of three channels a layer, a tiny model, and pictures on disk."""
 
 import numpy as np
 import pytest
+from flax import nnx
 
+from din_jax.config import Config
 from din_jax.data.decoding import save_image
+from din_jax.models.stylizer import Stylizer
 from din_jax.models.vgg import layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
+from din_jax.weights.models import save_model
 from din_jax.weights.vgg19 import VGGWeights
 
 
@@ -36,3 +40,19 @@ def pictures(tmp_path):
         return tmp_path / folder
 
     return make
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    model = {"widths": [4, 8, 8], "residuals": 1, "net_hidden": 4, "style_encoder": "mobilenet"}
+    config = Config.from_dict({"model": model, "data": {"crop": 32}})
+    abstract = nnx.eval_shape(lambda: Stylizer(config.model, None, rngs=nnx.Rngs(0)))
+    rng = np.random.default_rng(0)
+
+    def fill(tree):
+        if isinstance(tree, dict):
+            return {key: fill(value) for key, value in tree.items()}
+        return rng.normal(0, 0.2, tree.shape).astype(np.float32)
+
+    params = fill(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
+    return save_model(tmp_path / "tiny.safetensors", config, {"params": params})

@@ -1,0 +1,124 @@
+"""Several trained models on the same pairs, side by side on one sheet.
+
+python -m din_jax.evaluation.compare runs/k1 runs/k3 runs/spatial \\
+    --content photos --style paintings --output comparison.png
+
+Rows are pairs: the n-th content in the n-th style, the shorter list repeated. Columns are content,
+style, then one per model under its name. With `--metrics` a table gives each model's mean losses
+over these pairs.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from din_jax.config import STYLE_LAYERS
+from din_jax.data.decoding import save_image
+from din_jax.data.sheets import CELL, image_grid
+from din_jax.errors import UserError
+from din_jax.evaluation.curves import run_labels
+from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, totals
+from din_jax.evaluation.pairs import Named, find_images, read_images
+from din_jax.inference.engine import Engine
+from din_jax.weights import vgg19_of
+from din_jax.weights.models import load_model
+
+HEADING = 18  # pixels, height of a heading
+
+
+def heading(text: str, width: int = CELL) -> np.ndarray:
+    """Black text on white, uint8 [HEADING, width, 3], cut where it is too long."""
+    image = Image.new("RGB", (width, HEADING), "white")
+    font = ImageFont.load_default(size=HEADING - 5)
+    ImageDraw.Draw(image).text((width / 2, HEADING / 2), text, "black", font, anchor="mm")
+    return np.asarray(image)
+
+
+def paired(contents: Sequence[Named], styles: Sequence[Named]) -> list[tuple[Named, Named]]:
+    """The n-th content with the n-th style, the shorter list repeated."""
+    count = max(len(contents), len(styles))
+    return [(contents[i % len(contents)], styles[i % len(styles)]) for i in range(count)]
+
+
+def paint(engine: Engine, pairs: Sequence[tuple[Named, Named]]) -> list[np.ndarray]:
+    """Every pair's picture, uint8 of the content's size."""
+    code = engine.encode_style([style.image for _, style in pairs])
+    return engine.stylize([content.image for content, _ in pairs], code)
+
+
+def score(
+    engine: Engine,
+    pairs: Sequence[tuple[Named, Named]],
+    pictures: Sequence[np.ndarray],
+    metrics: PerceptualMetrics,
+) -> dict[str, float]:
+    """Mean losses over the pairs; style losses are against what the model saw of the style."""
+    contents = metrics.content_targets([content.image for content, _ in pairs])
+    styles = metrics.style_targets([engine.prepare_style(style.image) for _, style in pairs])
+    losses = metrics.losses(pictures, contents, styles)
+    return totals(
+        [
+            PairScore(content.name, style.name, *loss, 0.0)
+            for (content, style), loss in zip(pairs, losses, strict=True)
+        ]
+    )
+
+
+def run(flags: argparse.Namespace):
+    if flags.limit < 1 or flags.size < 0:
+        raise UserError("--limit must be at least 1 and --size at least 0.")
+    if Path(flags.output).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--output must end in .png or .jpg, not '{flags.output}'.")
+    contents = list(read_images(find_images(flags.content, "content"), flags.size, warn))
+    styles = list(read_images(find_images(flags.style, "style"), flags.size, warn))
+    pairs = paired(contents, styles)[: flags.limit]
+    columns = [[pair[side].image for pair in pairs] for side in (0, 1)]
+    labels = run_labels(flags.runs)
+    width = max(map(len, labels))
+    for label, where in zip(labels, flags.runs, strict=True):
+        loaded = load_model(where, vgg=flags.vgg)
+        engine = Engine(loaded, batch=1, style_size=flags.size or None)
+        pictures = paint(engine, pairs)
+        columns.append(pictures)
+        line = f"{label:{width}}  step {loaded.step}"
+        if flags.metrics:
+            vgg = loaded.vgg or vgg19_of(loaded.config, STYLE_LAYERS, flags.vgg)
+            means = score(engine, pairs, pictures, PerceptualMetrics(vgg, batch=1))
+            line += f"  content {means['content_loss']:.3f}  style {means['style_loss']:.3f}"
+        print(line, flush=True)
+    rows = [[heading(text) for text in ("content", "style", *labels)], *zip(*columns, strict=True)]
+    print(save_image(Path(flags.output), image_grid(rows)))
+
+
+def warn(line: str):
+    print(line, file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; the module's text says what it does."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("runs", nargs="+", help="run directories or .safetensors model files")
+    add("--content", required=True, help="picture or folder")
+    add("--style", required=True, help="picture or folder")
+    add("--output", required=True, help="picture to write, .png or .jpg")
+    add("--size", type=int, default=0, help="resize everything to N x N pixels; 0 = own size")
+    add("--limit", type=int, default=8, help="most pairs")
+    add("--metrics", action="store_true", help="measure content and style loss (needs VGG-19)")
+    add("--vgg", default="", help="VGG-19 weights; default: those of the config, or downloaded")
+    flags = parser.parse_args(arguments)
+    try:
+        run(flags)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
