@@ -30,6 +30,29 @@ def test_every_form_equals_a_plain_loop(rng, reference, side, stride, size):
             np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
 
 
+@pytest.mark.parametrize("side,inputs", [(7, 1), (9, 3), (9, 4)])
+@pytest.mark.parametrize("size", [(8, 10), (9, 11)])
+def test_large_kernels_on_few_channels_equal_a_plain_loop(rng, reference, side, inputs, size):
+    x = jnp.asarray(rng.normal(size=(2, *size, inputs)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(side, side, inputs, 2)) / side, jnp.float32)
+
+    @jax.jit
+    def values_and_gradients(x, kernel):
+        def loss(x, kernel, form):
+            y = conv2d(x, kernel, 1, form)
+            return jnp.sin(y).sum(), y
+
+        return {form: jax.grad(loss, (0, 1), has_aux=True)(x, kernel, form) for form in FORMS}
+
+    results = values_and_gradients(x, kernel)
+    expected = reference.convolve(x, kernel)
+    for form, (_, y) in results.items():
+        np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
+    for a, b in zip(results["shift"][0], results["conv"][0], strict=True):
+        size = np.abs(b).max()  # sums of a hundred terms
+        np.testing.assert_allclose(a / size, b / size, atol=1e-5)
+
+
 @pytest.mark.parametrize("stride,size", [(1, (4, 5)), (2, (4, 4)), (2, (5, 6)), (3, (5, 6))])
 def test_depthwise_gradients_match_finite_differences(rng, reference, stride, size):
     x, kernel = rng.normal(size=(2, *size, 2)), rng.normal(size=(3, 3, 1, 2))
