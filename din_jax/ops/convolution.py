@@ -10,13 +10,13 @@
 
 import contextlib
 import contextvars
-import functools
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.depthwise import shifted_depthwise
 from din_jax.ops.padding import reflect_pad
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -132,85 +132,13 @@ def depthwise_conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto
     """
     side = kernel.shape[0]
     kernel = kernel.astype(x.dtype)
-    padded = reflect_pad(x, side // 2)
     if resolve_form(form) == "conv":
         return lax.conv_general_dilated(
-            padded,
+            reflect_pad(x, side // 2),
             kernel,
             (stride, stride),
             "VALID",
             dimension_numbers=DIMENSIONS,
             feature_group_count=x.shape[-1],
         )
-    return _shifted_products(padded, kernel[:, :, 0], stride, x.shape[1:3])
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _shifted_products(padded: Array, kernel: Array, stride: int, size: tuple[int, int]) -> Array:
-    """Depthwise convolution of a padded map, [B, H + K - 1, W + K - 1, C] by [K, K, C].
-
-    The gradient is written out because XLA's own takes some ten times as long as the product: the
-    transposed slices become K * K padded copies, and each tap's reduction a pass of its own.
-    """
-    taps = shifted_taps(padded, kernel.shape[0], size, stride)
-    return sum(tap * kernel[i, j] for (i, j), tap in taps)
-
-
-def _shifted_products_forward(padded, kernel, stride, size):
-    return _shifted_products(padded, kernel, stride, size), (padded, kernel)
-
-
-def _shifted_products_backward(stride, size, saved, gradient):
-    padded, kernel = saved
-    side = kernel.shape[0]
-    # The transposed convolution: gradient spread by the stride, zero border, kernel turned around.
-    height, width = padded.shape[1:3]
-    border = []
-    for full, count in ((height, gradient.shape[1]), (width, gradient.shape[2])):
-        spread = (count - 1) * stride + 1
-        border.append((side - 1, full - spread, stride - 1))
-    zero = jnp.zeros((), gradient.dtype)
-    spread = lax.pad(gradient, zero, ((0, 0, 0), *border, (0, 0, 0)))
-    turned = kernel[::-1, ::-1]
-    to_padded = sum(
-        tap * turned[i, j] for (i, j), tap in shifted_taps(spread, side, (height, width))
-    )
-    return to_padded, _kernel_gradient(padded, gradient, side, stride).astype(kernel.dtype)
-
-
-def _kernel_gradient(padded: Array, gradient: Array, side: int, stride: int) -> Array:
-    """sum over images and pixels of tap * gradient, [K, K, C] in float32, row by row.
-
-    One pass over the maps with a row of all taps in cache; the batch axis is summed last, so that
-    a sharded batch needs one reduction.
-    """
-    b, height, width, channels = gradient.shape
-
-    def add_row(total, row):
-        rows = lax.dynamic_slice_in_dim(padded, row * stride, side, 1)
-        g = lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False)
-        stop = (width - 1) * stride + 1
-        products = [
-            jnp.sum(rows[:, i, j : j + stop : stride] * g, 1, dtype=jnp.float32)
-            for i in range(side)
-            for j in range(side)
-        ]
-        return total + jnp.stack(products, 1), None
-
-    start = jnp.zeros((b, side * side, channels), jnp.float32)
-    total, _ = lax.scan(add_row, start, jnp.arange(height))
-    return total.sum(0).reshape(side, side, channels)
-
-
-_shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
-
-
-def shifted_taps(
-    padded: Array, side: int, size: tuple[int, int], stride: int = 1, dilation: int = 1
-):
-    """The K * K views of a padded map that a convolution multiplies, as ((i, j), view) pairs."""
-    height, width = size
-    for i in range(side):
-        for j in range(side):
-            top, left = i * dilation, j * dilation
-            yield (i, j), padded[:, top : top + height : stride, left : left + width : stride]
+    return shifted_depthwise(x, kernel[:, :, 0], stride)

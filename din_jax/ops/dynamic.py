@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from din_jax.ops.convolution import DIMENSIONS, shifted_taps
+from din_jax.ops.convolution import DIMENSIONS
+from din_jax.ops.depthwise import shifted_taps
 from din_jax.ops.padding import reflect_pad
 from din_jax.ops.statistics import EPSILON, mean_and_variance
 
