@@ -1,0 +1,186 @@
+"""Times every dynamic convolution in every form, beside PyTorch where it is installed.
+
+python -m din_jax.tools.bench [--sizes 64 128 256 512] [--batches 1 8] [--json]
+
+A case is instance norm and a dynamic convolution on [B, S, S, C] with C of the network's level
+of that size (32 at 512, 64 at 256, 128 below, for a 512 x 512 picture). Forms:
+
+    vmap     instance norm, then `jax.vmap` over `lax.conv_general_dilated` (the reference)
+    fast     instance norm, then the batched products of form "matmul"
+    folded   the norm folded into a 1x1 kernel, one product; what inference and training run
+    torch    PyTorch, eager: `F.instance_norm` and the batch as groups of one convolution
+    compiled the same under `torch.compile`
+
+All forms of a case are run in turn, and medians and quartiles given, since machines are noisy.
+`GB/s` and `GMAC/s` are the case's own bytes (map read, map written) and multiply-adds over the
+median; their percentages are of what this machine reached in the same run with a copy and with a
+square matrix product. XLA's own counts of the compiled program are in the JSON.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from din_jax.errors import UserError
+from din_jax.tools.bench_cases import VARIANTS, Case, Program, jax_programs
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One form of one case; times in milliseconds, `low` and `high` are quartiles."""
+
+    variant: str
+    size: int
+    batch: int
+    channels: int
+    direction: str
+    form: str
+    median: float
+    low: float
+    high: float
+    multiply_adds: int
+    bytes: int
+    xla_flops: float | None
+    xla_bytes: float | None
+
+
+def measure(programs: dict[str, Program], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each program, all run once in turn per round, after one to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for number in range(rounds + 1):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            program.run()
+            if number:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """(lower quartile, median, upper quartile); of one value itself."""
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def ceilings(rounds: int) -> dict[str, float]:
+    """What this machine reaches: bytes/s of a copy (read and written), multiply-adds/s of a
+    2048^3 float32 matrix product; the best of the rounds."""
+    copy = jax.jit(lambda x: x + 1)
+    x = jnp.zeros((8, 512, 512, 32))
+    product = jax.jit(jnp.matmul)
+    a = jnp.ones((2048, 2048))
+    programs = {
+        "copy": Program(lambda: jax.block_until_ready(copy(x))),
+        "product": Program(lambda: jax.block_until_ready(product(a, a))),
+    }
+    best = {name: min(times) / 1e3 for name, times in measure(programs, rounds).items()}
+    return {"bytes": 2 * x.nbytes / best["copy"], "multiply_adds": 2048**3 / best["product"]}
+
+
+def run_case(case: Case, rounds: int, torch_forms: Callable | None) -> list[Row]:
+    """Every form of a case, in turn."""
+    programs = jax_programs(case)
+    if torch_forms is not None:
+        programs |= {name: Program(run) for name, run in torch_forms(case).items()}
+    c, v = case.channels, case.what
+    moved = 2 * 4 * case.batch * case.size**2 * c
+    passes = 3 if case.direction == "both" else 1  # gradients to map and kernel are one more each
+    rows = []
+    for name, times in measure(programs, rounds).items():
+        low, median, high = quartiles(times)
+        rows.append(
+            Row(
+                case.variant, case.size, case.batch, c, case.direction, name, median, low, high,
+                passes * v.multiply_adds(case.batch, case.size, c), passes * moved,
+                programs[name].flops, programs[name].bytes,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def format_rows(rows: Sequence[Row], limits: dict[str, float]) -> str:
+    """A table; `ratio` is the median over that of the case's "torch", or of "vmap" without it."""
+    lines = [
+        f"{'variant':14} {'map':>16} {'direction':9} {'form':8} {'median ms':>9} {'quartiles':>15} "
+        f"{'ratio':>6} {'GB/s':>6} {'%':>4} {'GMAC/s':>7} {'%':>4}"
+    ]
+    base: dict[tuple, float] = {}
+    for wanted in ("fast", "vmap", "torch"):  # the last that a case has counts
+        base |= {_case_of(r): r.median for r in rows if r.form == wanted}
+    for r in rows:
+        shape = f"{r.batch}x{r.size}x{r.size}x{r.channels}"
+        bandwidth, speed = 1e3 * r.bytes / r.median, 1e3 * r.multiply_adds / r.median
+        lines.append(
+            f"{r.variant:14} {shape:>16} {r.direction:9} {r.form:8} {r.median:9.2f} "
+            f"{f'{r.low:.2f}-{r.high:.2f}':>15} {r.median / base[_case_of(r)]:6.2f} "
+            f"{bandwidth / 1e9:6.1f} {100 * bandwidth / limits['bytes']:4.0f} "
+            f"{speed / 1e9:7.1f} {100 * speed / limits['multiply_adds']:4.0f}"
+        )
+    lines.append(
+        f"ceilings: copy {limits['bytes'] / 1e9:.1f} GB/s, matrix product "
+        f"{limits['multiply_adds'] / 1e9:.1f} GMAC/s; ratio is to torch, without it to vmap"
+    )
+    return "\n".join(lines)
+
+
+def _case_of(row: Row) -> tuple:
+    return row.variant, row.size, row.batch, row.direction
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME")
+    add("--sizes", nargs="+", type=int, default=[64, 128, 256, 512])
+    add("--batches", nargs="+", type=int, default=[1, 8])
+    add("--rounds", type=int, default=7, help="timed runs of each form")
+    add("--forward", action="store_true", help="without the gradients")
+    add("--no-torch", action="store_true", help="leave PyTorch out")
+    add("--json", action="store_true", help="JSON instead of a table")
+    flags = parser.parse_args(arguments)
+    if min(flags.sizes) < 8 or min(flags.batches) < 1 or flags.rounds < 1:
+        raise UserError("--sizes must be at least 8, --batches and --rounds at least 1.")
+    return flags
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    try:
+        flags = parse(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    torch_forms = None
+    if not flags.no_torch:
+        from din_jax.tools import bench_torch
+
+        torch_forms = bench_torch.forms()
+    rows: list[Row] = []
+    for batch in flags.batches:
+        for size in flags.sizes:
+            for variant in flags.variants:
+                for direction in ("forward",) if flags.forward else ("forward", "both"):
+                    case = Case(variant, size, batch, direction)
+                    rows += run_case(case, flags.rounds, torch_forms)
+                    print(f"{len(rows)} rows, last {case}", file=sys.stderr, flush=True)
+    limits = ceilings(flags.rounds)
+    if flags.json:
+        device = {"device": str(jax.devices()[0]), "ceilings": limits}
+        print(json.dumps(device | {"rows": [dataclasses.asdict(r) for r in rows]}, indent=1))
+    else:
+        print(format_rows(rows, limits))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

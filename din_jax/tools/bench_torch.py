@@ -1,0 +1,114 @@
+"""The cases of `din_jax.tools.bench` in PyTorch, as its users write them; torch is optional."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def forms() -> Callable[[Any], dict[str, Callable]] | None:
+    """forms()(case) gives a function without arguments per form; None without PyTorch.
+
+    "torch" is eager. "compiled" is `torch.compile` of the same, left out where it does not work
+    (it needs a C++ compiler). Deformable cases need torchvision.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def runner(layer: Callable, inputs: list, both: bool) -> Callable:
+        inputs = [x.clone().requires_grad_(both) for x in inputs]
+
+        def run():
+            with torch.set_grad_enabled(both):
+                y = layer(*inputs)
+                if both:
+                    torch.autograd.grad(y, inputs, y.detach())
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        return run
+
+    def of_case(case) -> dict[str, Callable]:
+        layer = layer_of(case)
+        if layer is None:
+            return {}
+        inputs, both = converted(case, device), case.direction == "both"
+        runs = {"torch": runner(layer, inputs, both)}
+        try:
+            compiled = runner(torch.compile(layer), inputs, both)
+            compiled()
+            runs["compiled"] = compiled
+        except Exception as error:  # whatever the compiler lacks: the eager form stands alone
+            print(f"torch.compile left out: {type(error).__name__}", file=sys.stderr, flush=True)
+        return runs
+
+    return of_case
+
+
+def layer_output(case) -> Any:
+    """The eager result of a case as an array, [B, C, H, W]."""
+    return layer_of(case)(*converted(case, "cpu")).numpy()
+
+
+def converted(case, device: str) -> list:
+    """A case's inputs as tensors: maps NCHW, kernels [B, O, I / groups, K, K]."""
+    import torch
+
+    arrays = case.inputs()
+    for name, x in arrays.items():
+        if name == "kernel" and x.ndim == 5:
+            arrays[name] = x.transpose(0, 4, 3, 1, 2)
+        elif x.ndim == 4:
+            arrays[name] = x.transpose(0, 3, 1, 2)
+    return [torch.from_numpy(x.copy()).to(device) for x in arrays.values()]
+
+
+def layer_of(case) -> Callable | None:
+    """Instance norm and the case's convolution on NCHW tensors; None where torchvision lacks."""
+    import torch
+    import torch.nn.functional as F
+
+    def standard(side: int, groups: int) -> Callable:
+        pad = side // 2
+
+        def layer(x, kernel, bias):
+            b, c, h, w = x.shape
+            x = F.pad(F.instance_norm(x, eps=1e-5), (pad,) * 4, mode="reflect") if pad else (
+                F.instance_norm(x, eps=1e-5)
+            )
+            y = F.conv2d(
+                x.reshape(1, b * c, h + 2 * pad, w + 2 * pad),
+                kernel.reshape(b * c, c // groups, side, side),
+                bias.reshape(-1),
+                groups=b * groups,
+            )
+            return y.reshape(b, c, h, w)
+
+        return layer
+
+    def spatial(x, kernel, bias):
+        def resize(values):
+            return F.interpolate(values, x.shape[2:], mode="bilinear", antialias=True)
+
+        return F.instance_norm(x, eps=1e-5) * resize(kernel) + resize(bias)
+
+    def deformable(x, kernel, bias, offsets):
+        from torchvision.ops import deform_conv2d
+
+        x = F.instance_norm(x, eps=1e-5)
+        # One call per image: torchvision's kernel is shared by the batch.
+        images = [
+            deform_conv2d(x[i : i + 1], offsets[i : i + 1], kernel[i], bias[i], padding=1)
+            for i in range(len(x))
+        ]
+        return torch.cat(images)
+
+    v = case.what
+    if v.kind == "spatial":
+        return spatial
+    if v.kind == "deformable":
+        return deformable if importlib.util.find_spec("torchvision") else None
+    return standard(v.side, v.groups_of(case.channels))

@@ -1,0 +1,99 @@
+"""The benchmark times what it says: forms that agree, run in turn, counted by hand."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from din_jax.tools import bench, bench_torch
+from din_jax.tools.bench import Program, main, measure, quartiles
+from din_jax.tools.bench_cases import VARIANTS, Case, jax_forms, jax_programs
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_forms_of_a_case_give_the_same_map(variant):
+    case = Case(variant, 8, 2, "forward")
+    inputs = case.inputs().values()
+    forms = jax.jit(lambda *x: {name: form(*x) for name, form in jax_forms(case).items()})(*inputs)
+    (_, first), *others = forms.items()
+    assert first.shape == (2, 8, 8, case.channels)
+    size = np.abs(first).max()
+    for name, y in others:
+        np.testing.assert_allclose(y / size, first / size, atol=1e-5, err_msg=name)
+
+
+def test_channels_are_those_of_the_networks_level():
+    assert [Case("1x1", size, 1, "forward").channels for size in (512, 256, 128, 64)] == [
+        32, 64, 128, 128,
+    ]  # fmt: skip
+
+
+def test_multiply_adds_are_those_of_the_product():
+    counts = {name: v.multiply_adds(2, 10, 64) for name, v in VARIANTS.items()}
+    dense = 2 * 10 * 10 * 64 * 64
+    assert counts == {
+        "1x1": dense,
+        "3x3": 9 * dense,
+        "5x5": 25 * dense,
+        "group 3x3": 9 * dense // 8,
+        "depthwise 3x3": 9 * dense // 64,
+        "deformable 3x3": 9 * dense // 64,
+        "spatial": dense // 64,
+    }
+
+
+def test_programs_run_in_turn_and_the_first_round_does_not_count():
+    said = []
+    programs = {name: Program(lambda name=name: said.append(name)) for name in "ab"}
+    times = measure(programs, rounds=2)
+    assert said == ["a", "b"] * 3
+    assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
+
+
+def test_quartiles_by_hand():
+    assert quartiles([1, 2, 3, 4, 5]) == (2, 3, 4)
+    assert quartiles([7]) == (7, 7, 7)
+
+
+def test_both_directions_give_a_gradient_for_every_input():
+    programs = jax_programs(Case("1x1", 8, 1, "both"))
+    y, (to_x, to_kernel, to_bias) = programs["folded"].run()
+    assert y.shape == to_x.shape and to_kernel.shape[3:] == (128, 128) and to_bias.shape == (1, 128)
+
+
+FEW = ["--sizes", "8", "--batches", "1", "--rounds", "2", "--variants", "1x1", "--no-torch"]
+
+
+def test_a_row_per_form_and_direction(monkeypatch, capsys):
+    limits = {"bytes": 1e10, "multiply_adds": 1e11}
+    monkeypatch.setattr(bench, "ceilings", lambda rounds: limits)
+    assert main([*FEW, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["ceilings"] == limits
+    keys = [(row["form"], row["direction"]) for row in result["rows"]]
+    assert keys == [
+        (form, way) for way in ("forward", "both") for form in ("vmap", "fast", "folded")
+    ]
+    for row in result["rows"]:
+        assert 0 < row["low"] <= row["median"] <= row["high"]
+        assert row["bytes"] == (3 if row["direction"] == "both" else 1) * 2 * 4 * 64 * 128
+    assert main([*FEW, "--forward"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 3 + 1 and " 1.00 " in lines[1] and "10.0 GB/s" in lines[-1]
+
+
+@pytest.mark.parametrize("flags", [["--sizes", "4"], ["--batches", "0"], ["--rounds", "0"]])
+def test_mistakes_are_one_sentence(flags, capsys):
+    assert main(flags) == 2
+    assert capsys.readouterr().err.startswith("error: --sizes must be at least 8")
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "deformable 3x3"])
+def test_torch_runs_the_same_case(variant):
+    pytest.importorskip("torch", reason="PyTorch (extra 'parity') is not installed")
+    case = Case(variant, 8, 2, "forward")
+    theirs = bench_torch.layer_output(case).transpose(0, 2, 3, 1)
+    ours = jax.jit(jax_forms(case)["fast"])(*case.inputs().values())
+    size = np.abs(theirs).max()
+    np.testing.assert_allclose(ours / size, theirs / size, atol=1e-5)
