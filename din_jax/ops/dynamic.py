@@ -6,7 +6,7 @@ The paper's dynamic transformation (Jing et al. 2020, eq. 4):
 
 `form` chooses how it is computed; all forms agree to 1e-5 (float32):
   "vmap"    `jax.vmap` over `lax.conv_general_dilated`: the reference, any size and groups, but
-            slow, and it gathers a batch-sharded input;
+            slow, and a batch-sharded input is gathered or refused by the compiler;
   "matmul"  a batched matrix product (1 x 1), or one per shifted view of the map (K x K), no
             collectives when the batch is sharded; depthwise kernels become shifted products;
   "auto"    "matmul".

@@ -1,4 +1,4 @@
-"""Per-channel statistics of feature maps, accumulated in float32."""
+"""Per-channel statistics of feature maps, accumulated in at least float32."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def mean_and_variance(x: Array) -> tuple[Array, Array]:
     Returns:
       Two float32 arrays [B, C].
     """
-    x = x.astype(jnp.float32)
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = x.mean((1, 2))
     variance = jnp.square(x - mean[:, None, None]).mean((1, 2))
     return mean, variance
@@ -57,5 +57,6 @@ def gram_matrix(x: Array) -> Array:
     """G = X^T X / (H W C) of each image, [B, H, W, C] -> float32 [B, C, C] (Gatys et al. 2016)."""
     _, h, w, c = x.shape
     flat = x.reshape(x.shape[0], h * w, c)
-    gram = jnp.einsum("bni,bnj->bij", flat, flat, preferred_element_type=jnp.float32)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    gram = jnp.einsum("bni,bnj->bij", flat, flat, preferred_element_type=wide)
     return gram / (h * w * c)

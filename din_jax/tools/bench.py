@@ -19,6 +19,7 @@ square matrix product. XLA's own counts of the compiled program are in the JSON.
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import statistics
 import sys
@@ -153,6 +154,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return flags
 
 
+def torch_side() -> Callable | None:
+    """The same cases in PyTorch (`parity/bench.py`), where it and the repository are at hand."""
+    if None in map(importlib.util.find_spec, ("torch", "parity")):
+        return None
+    from parity.bench import forms
+
+    return forms()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     try:
@@ -160,11 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    torch_forms = None
-    if not flags.no_torch:
-        from din_jax.tools import bench_torch
-
-        torch_forms = bench_torch.forms()
+    torch_forms = None if flags.no_torch else torch_side()
     rows: list[Row] = []
     for batch in flags.batches:
         for size in flags.sizes:

@@ -85,7 +85,7 @@ class Objective:
 
 def to_float(images: Array, dtype) -> Array:
     """uint8 [0, 255] to floats in [0, 1]."""
-    return (images.astype(jnp.float32) / 255).astype(dtype)
+    return (images.astype(jnp.promote_types(dtype, jnp.float32)) / 255).astype(dtype)
 
 
 def code_statistics(code: StyleCode) -> Metrics:

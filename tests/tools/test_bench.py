@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from din_jax.tools import bench, bench_torch
+from din_jax.tools import bench
 from din_jax.tools.bench import Program, main, measure, quartiles
 from din_jax.tools.bench_cases import VARIANTS, Case, jax_forms, jax_programs
 
@@ -92,8 +92,10 @@ def test_mistakes_are_one_sentence(flags, capsys):
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "deformable 3x3"])
 def test_torch_runs_the_same_case(variant):
     pytest.importorskip("torch", reason="PyTorch (extra 'parity') is not installed")
+    from parity.bench import layer_output
+
     case = Case(variant, 8, 2, "forward")
-    theirs = bench_torch.layer_output(case).transpose(0, 2, 3, 1)
+    theirs = layer_output(case).transpose(0, 2, 3, 1)
     ours = jax.jit(jax_forms(case)["fast"])(*case.inputs().values())
     size = np.abs(theirs).max()
     np.testing.assert_allclose(ours / size, theirs / size, atol=1e-5)

@@ -1,21 +1,19 @@
-"""The cases of `din_jax.tools.bench` in PyTorch, as its users write them; torch is optional."""
+"""The cases of `din_jax.tools.bench` in PyTorch, as its users write them."""
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 
-def forms() -> Callable[[Any], dict[str, Callable]] | None:
-    """forms()(case) gives a function without arguments per form; None without PyTorch.
+
+def forms() -> Callable[[Any], dict[str, Callable]]:
+    """forms()(case) gives a function without arguments per form.
 
     "torch" is eager. "compiled" is `torch.compile` of the same, left out where it does not work
     (it needs a C++ compiler). Deformable cases need torchvision.
     """
-    if importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def runner(layer: Callable, inputs: list, both: bool) -> Callable:
@@ -55,8 +53,6 @@ def layer_output(case) -> Any:
 
 def converted(case, device: str) -> list:
     """A case's inputs as tensors: maps NCHW, kernels [B, O, I / groups, K, K]."""
-    import torch
-
     arrays = case.inputs()
     for name, x in arrays.items():
         if name == "kernel" and x.ndim == 5:
@@ -68,9 +64,6 @@ def converted(case, device: str) -> list:
 
 def layer_of(case) -> Callable | None:
     """Instance norm and the case's convolution on NCHW tensors; None where torchvision lacks."""
-    import torch
-    import torch.nn.functional as F
-
     def standard(side: int, groups: int) -> Callable:
         pad = side // 2
 
@@ -110,5 +103,13 @@ def layer_of(case) -> Callable | None:
     if v.kind == "spatial":
         return spatial
     if v.kind == "deformable":
-        return deformable if importlib.util.find_spec("torchvision") else None
+        return deformable if _torchvision_works() else None
     return standard(v.side, v.groups_of(case.channels))
+
+
+def _torchvision_works() -> bool:
+    try:
+        import torchvision.ops  # noqa: F401
+    except Exception:  # built for another torch, it raises RuntimeError
+        return False
+    return True
