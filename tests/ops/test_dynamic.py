@@ -74,6 +74,30 @@ def test_the_folded_form_keeps_its_digits_far_from_zero(rng, reference):
     )
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("mean,deviation", [(0, 1), (100, 1), (3, 0), (0, 0), (-1, 1e-3)])
+def test_the_folded_form_equals_the_unfolded(rng, groups, mean, deviation):
+    """Also on constant maps, where the norm multiplies rounding by 1 / sqrt(epsilon) = 316."""
+    x = (mean + deviation * rng.normal(size=(2, 8, 8, 4))).astype(np.float32)
+    kernel = rng.normal(0, 0.5, (2, 1, 1, 4 // groups, 4)).astype(np.float32)
+    bias = rng.normal(size=(2, 4)).astype(np.float32)
+    forms = in_every_form(dynamic_instance_norm, x, kernel, bias)
+    np.testing.assert_allclose(forms["matmul"], forms["vmap"], atol=1e-5)
+
+
+def test_the_folded_form_in_bfloat16_has_statistics_in_float32(rng, reference):
+    x = jnp.asarray(rng.normal(2, 3, (2, 16, 16, 4)), jnp.bfloat16)
+    kernel = rng.normal(0, 0.5, (2, 1, 1, 4, 4)).astype(np.float32)
+    bias = rng.normal(size=(2, 4)).astype(np.float32)
+    y = dynamic_instance_norm(x, kernel, bias)
+    assert y.dtype == jnp.bfloat16
+    expected = reference.convolve_each(reference.normalize(np.asarray(x, np.float64)), kernel, bias)
+    # Operands and result are rounded to 8 bits, one part in 256 each; sums are not.
+    error = np.abs(np.asarray(y, np.float64) - expected)
+    assert error.max() < 4 / 256 * np.abs(expected).max()
+    assert abs((np.asarray(y, np.float64) - expected).mean()) < 1e-3
+
+
 def test_the_identity_code_is_instance_norm(rng):
     x = rng.normal(2, 3, (2, 6, 5, 4)).astype(np.float32)
     dense = jnp.broadcast_to(jnp.eye(4), (2, 1, 1, 4, 4))
