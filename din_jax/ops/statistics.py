@@ -18,7 +18,7 @@ def mean_and_variance(x: Array) -> tuple[Array, Array]:
       x: [B, H, W, C], any float type.
 
     Returns:
-      Two float32 arrays [B, C].
+      Two arrays [B, C], float32 or wider.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = x.mean((1, 2))
@@ -30,14 +30,15 @@ def mean_and_std(x: Array, epsilon: float = EPSILON) -> tuple[Array, Array]:
     """Mean and sqrt(variance + epsilon) of each channel: the "BN statistics" of a style.
 
     Epsilon stands inside the root, as in the published AdaIN; variance is biased (ddof 0), where
-    the published AdaIN divides by HW - 1.
+    the published AdaIN divides by HW - 1: its deviation is larger by 1.7 % on a 5 x 6 map, by
+    0.05 % on 32 x 32.
 
     Args:
       x: [B, H, W, C].
       epsilon: keeps the gradient of the root finite on constant channels.
 
     Returns:
-      Two float32 arrays [B, C].
+      Two arrays [B, C], float32 or wider.
     """
     mean, variance = mean_and_variance(x)
     return mean, jnp.sqrt(variance + epsilon)
@@ -47,14 +48,14 @@ def log_statistics(features: Sequence[Array], floor: float = 1e-3) -> Array:
     """log(max(mean, floor)) and log(max(std, floor)) of every channel of some maps, in a row.
 
     Statistics of ReLU features are positive and span decades; their logarithm is what a net can
-    read. Maps are [B, H_i, W_i, C_i]; the result is float32 [B, 2 sum C_i], mean then std by map.
+    read. Maps are [B, H_i, W_i, C_i]; the result is [B, 2 sum C_i], mean then std by map.
     """
     parts = [part for x in features for part in mean_and_std(x)]
     return jnp.log(jnp.maximum(jnp.concatenate(parts, -1), floor))
 
 
 def gram_matrix(x: Array) -> Array:
-    """G = X^T X / (H W C) of each image, [B, H, W, C] -> float32 [B, C, C] (Gatys et al. 2016)."""
+    """G = X^T X / (H W C) of each image, [B, H, W, C] -> [B, C, C] (Gatys et al. 2016)."""
     _, h, w, c = x.shape
     flat = x.reshape(x.shape[0], h * w, c)
     wide = jnp.promote_types(x.dtype, jnp.float32)
