@@ -7,8 +7,9 @@ variant  data and weights               what to expect
 fast     photographs, paintings, VGG-19 600 steps of 4 pairs at 64 px: content 1.56, style 0.95 on
                                         held-out pairs (docs/RESULTS.md, figure 8)
 
-Data and weights are had as configs/din.py says. The style's channel means and deviations, taken from the content encoder itself, are the code. That
-encoder has no instance norm, which would erase just what AdaIN copies.
+Data and weights are had as configs/din.py says. The style's channel means and deviations, taken
+from the content encoder itself, are the code. That encoder has no instance norm, which would erase
+just what AdaIN copies.
 """
 
 import dataclasses
