@@ -15,7 +15,8 @@ Statistics = Mapping[str, tuple[Array, Array]]
 
 
 def _mse(a: Array, b: Array) -> Array:
-    return jnp.mean(jnp.square(a.astype(jnp.float32) - b.astype(jnp.float32)))
+    wide = jnp.promote_types(jnp.promote_types(a.dtype, b.dtype), jnp.float32)
+    return jnp.mean(jnp.square(a.astype(wide) - b.astype(wide)))
 
 
 def content_loss(stylized: Features, content: Features, layers: Iterable[str]) -> dict[str, Array]:
@@ -48,4 +49,4 @@ def total_variation(images: Array) -> Array:
     """Mean absolute difference between neighbors, down and across; images [B, H, W, C]."""
     down = jnp.abs(images[:, 1:] - images[:, :-1]).mean()
     across = jnp.abs(images[:, :, 1:] - images[:, :, :-1]).mean()
-    return (down + across).astype(jnp.float32)
+    return (down + across).astype(jnp.promote_types(images.dtype, jnp.float32))

@@ -26,12 +26,14 @@ class BatchNorm(nnx.BatchNorm):
     """`nnx.BatchNorm` whose result has the type of its input; `train()` and `eval()` switch it.
 
     Statistics are those of the whole batch over all devices while training (the mean is taken
-    inside the jitted step), a running mean of them afterwards.
+    inside the jitted step), a running mean of them afterwards. The running variance is the biased
+    one; PyTorch keeps the unbiased, larger by 1 / (N - 1) with N = B H W (0.8 % at 2 x 8 x 8).
     """
 
     def __call__(self, x: Array) -> Array:
         with jax.named_scope("norm"):
-            return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
+            wide = jnp.promote_types(x.dtype, jnp.float32)
+            return super().__call__(x.astype(wide)).astype(x.dtype)
 
 
 class RunningStandardize(nnx.Module):

@@ -1,7 +1,8 @@
 """VGG-19 up to any layer as a pure function, and the mirrored decoder (Huang & Belongie 2017).
 
-Padding is by reflection, as in AdaIN, WCT and DIN (Keras and torchvision pad by zeros); 2x2 max
-pooling drops an odd last row or column (`ceil_mode=False`).
+Padding is by reflection, as in AdaIN, WCT and DIN (Keras and torchvision pad by zeros: at 45 x 53
+pixels other by up to twice the largest value of relu4_1); 2x2 max pooling drops an odd last row or
+column (`ceil_mode=False`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -134,24 +134,25 @@ def _fold_back(padded: Array, pad: int, axis: int) -> Array:
 
 
 def _kernel_gradient(padded: Array, gradient: Array, side: int, stride: int) -> Array:
-    """sum over images and pixels of tap * gradient, [K, K, C] in float32, row by row.
+    """sum over images and pixels of tap * gradient, [K, K, C] in at least float32, row by row.
 
     One pass over the maps with a row of all taps in cache; the batch axis is summed last, so that
     a sharded batch needs one reduction.
     """
     b, height, width, channels = gradient.shape
+    wide = jnp.promote_types(padded.dtype, jnp.float32)
 
     def add_row(total, row):
         rows = lax.dynamic_slice_in_dim(padded, row * stride, side, 1)
         g = lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False)
         stop = (width - 1) * stride + 1
         products = [
-            jnp.sum(rows[:, i, j : j + stop : stride] * g, 1, dtype=jnp.float32)
+            jnp.sum(rows[:, i, j : j + stop : stride] * g, 1, dtype=wide)
             for i in range(side)
             for j in range(side)
         ]
         return total + jnp.stack(products, 1), None
 
-    start = jnp.zeros((b, side * side, channels), jnp.float32)
+    start = jnp.zeros((b, side * side, channels), wide)
     total, _ = lax.scan(add_row, start, jnp.arange(height))
     return total.sum(0).reshape(side, side, channels)

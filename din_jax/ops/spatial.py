@@ -45,8 +45,11 @@ def resize_map(x: Array, rows: int, columns: int) -> Array:
     """[B, h, w, C] -> [B, rows, columns, C], bilinear between pixel centers at half integers.
 
     A smaller target averages with a triangle of the width of its pixels, so that no position of
-    the map is lost; pooling by blocks would show its borders where the target is larger.
+    the map is lost; pooling by blocks would show its borders where the target is larger. PyTorch's
+    `F.interpolate(mode="bilinear", antialias=True)`; without antialias, 16 x 16 maps of noise
+    reduced to 9 x 11 differ by more than their largest value.
     """
     shape = (x.shape[0], rows, columns, x.shape[3])
     with jax.named_scope("resize"):
-        return jax.image.resize(x.astype(jnp.float32), shape, "linear", antialias=True)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return jax.image.resize(wide, shape, "linear", antialias=True)
