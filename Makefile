@@ -11,7 +11,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 HAS_VENV := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint clean
+.PHONY: help venv demo test parity lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: $(STAMP) ## stylize with the committed model, then train a small one; minu
 
 test: lint ## lint, then run every test
 	$(PY) -m pytest -n auto
+
+parity: $(STAMP) ## compare numbers with PyTorch, which this installs
+	$(PY) -c 'import torch' 2>/dev/null || $(PIP) install --quiet 'torch==2.13.0'
+	$(PY) -m din_jax.tools.parity
 
 lint: $(STAMP) ## check the style of the code
 	$(PY) -m ruff check .

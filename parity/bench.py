@@ -64,13 +64,16 @@ def converted(case, device: str) -> list:
 
 def layer_of(case) -> Callable | None:
     """Instance norm and the case's convolution on NCHW tensors; None where torchvision lacks."""
+
     def standard(side: int, groups: int) -> Callable:
         pad = side // 2
 
         def layer(x, kernel, bias):
             b, c, h, w = x.shape
-            x = F.pad(F.instance_norm(x, eps=1e-5), (pad,) * 4, mode="reflect") if pad else (
-                F.instance_norm(x, eps=1e-5)
+            x = (
+                F.pad(F.instance_norm(x, eps=1e-5), (pad,) * 4, mode="reflect")
+                if pad
+                else (F.instance_norm(x, eps=1e-5))
             )
             y = F.conv2d(
                 x.reshape(1, b * c, h + 2 * pad, w + 2 * pad),
