@@ -36,9 +36,32 @@ def torch_on(threads: int) -> str:
     return torch.__version__
 
 
-def compare_times(pair: Pair, size: tuple[int, int], repeats: int) -> Iterator[Timing]:
-    """A picture in a known style, a picture with its style, and a step of training (batch of 2)."""
-    one = random_batch(size, 1, 0)
+def compare_times(
+    pair: Pair, size: tuple[int, int], images: int, pairs: int, repeats: int
+) -> Iterator[Timing]:
+    """`images` pictures in known styles, the same with their styles, a training step of `pairs`.
+
+    Zero of either leaves its timings out.
+    """
+    if images:
+        yield from _compare_pictures(pair, size, images, repeats)
+    if not pairs:
+        return
+    batch = random_batch(size, pairs, 0)
+    ours, reference = jax_training(pair, batch, 1000), TorchTraining(pair, 1000)
+    tensors = as_images(batch, pair.dtype)
+    yield _in_turn(
+        f"training step, {pairs} pairs of {size[0]}x{size[1]}",
+        lambda: (ours(batch), ours.state),
+        lambda: reference(tensors),
+        repeats,
+    )
+
+
+def _compare_pictures(
+    pair: Pair, size: tuple[int, int], images: int, repeats: int
+) -> Iterator[Timing]:
+    one = random_batch(size, images, 0)
     content, style = (as_jax(one[side], pair.dtype) for side in ("content", "style"))
     torch_content, torch_style = (as_torch(one[side], pair.dtype) for side in ("content", "style"))
     variables = (pair.params, pair.stats, pair.frozen)
@@ -61,26 +84,17 @@ def compare_times(pair: Pair, size: tuple[int, int], repeats: int) -> Iterator[T
             known = model.encode_style(torch_style) if with_style else torch_code
             return model.stylize(torch_content, known)
 
-    title = f"{size[0]}x{size[1]}"
+    title = f"{images} of {size[0]}x{size[1]}"
     yield _in_turn(
-        f"image of {title}, style known",
+        f"stylize {title}, styles known",
         lambda: stylize(variables, content, code),
         lambda: theirs(False),
         repeats,
     )
     yield _in_turn(
-        f"image of {title} and its style",
+        f"stylize {title} and read the styles",
         lambda: stylize(variables, content, encode(variables, style)),
         lambda: theirs(True),
-        repeats,
-    )
-    batch = random_batch(size, 2, 0)
-    ours, reference = jax_training(pair, batch, 1000), TorchTraining(pair, 1000)
-    images = as_images(batch, pair.dtype)
-    yield _in_turn(
-        f"training step, 2 pairs of {title}",
-        lambda: (ours(batch), ours.state),
-        lambda: reference(images),
         repeats,
     )
 

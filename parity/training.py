@@ -124,8 +124,7 @@ def compare_adam(
     gradient, update = to_arrays(after.gradient), to_arrays(after.update)
     # From zero, so that what is left after the step is the update.
     named = {
-        name: torch.nn.Parameter(torch.zeros_like(torch.from_numpy(g)))
-        for name, g in gradient.items()
+        name: torch.nn.Parameter(torch.from_numpy(np.zeros_like(g))) for name, g in gradient.items()
     }
     optimizer, scheduler = reference.make_optimizer(named.items(), config, steps)
     moments: list[dict[str, np.ndarray]] = [{}, {}]

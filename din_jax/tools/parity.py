@@ -2,7 +2,7 @@
 
     python -m din_jax.tools.parity [--variant din portable] [--size 40 56 --size 33 35] [--brief]
     python -m din_jax.tools.parity --checkpoint din_jax/assets/din_portable.safetensors
-    python -m din_jax.tools.parity --time
+    python -m din_jax.tools.parity --time [--images 1 8] [--pairs 4]
 
 Prints the maximum absolute and relative error of every operation, layer, loss, gradient, of a step
 of Adam and of training steps in lockstep, in float32 and float64. The exit status is 1 if any is
@@ -18,6 +18,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from din_jax.errors import UserError
@@ -55,6 +56,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON object instead")
     parser.add_argument("--time", action="store_true", help="seconds of both sides instead")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+    parser.add_argument("--images", type=int, nargs="+", default=[1], help="timed at once")
+    parser.add_argument("--pairs", type=int, default=4, help="of a timed training step, 0: none")
     parser.add_argument("--repeats", type=int, default=9, help="of each timing")
     return parser.parse_args(arguments)
 
@@ -95,6 +98,8 @@ def check(flags: argparse.Namespace) -> None:
     for name, value in (("steps", flags.steps), ("repeats", flags.repeats)):
         if value < 1:
             raise UserError(f"--{name} must be at least 1, not {value}.")
+    if min(*flags.images, flags.pairs) < 0:
+        raise UserError("--images and --pairs take numbers from 0 up.")
     if flags.threads < 0:
         raise UserError(f"--threads must be 0 (all cores) or more, not {flags.threads}.")
 
@@ -160,8 +165,10 @@ def timings(flags: argparse.Namespace) -> Iterator[Any]:
     for config, variables, weights in models(flags):
         pair = make_pair(config, variables, weights, "float32")
         for size in [tuple(size) for size in flags.size or (TIMED_SIZE,)]:
-            for timing in compare_times(pair, size, flags.repeats):
-                yield timing._replace(name=f"{config.name}: {timing.name}")
+            # The training step once, with the first number of images.
+            for images, pairs in zip_longest(flags.images, [flags.pairs], fillvalue=0):
+                for timing in compare_times(pair, size, images, pairs, flags.repeats):
+                    yield timing._replace(name=f"{config.name}: {timing.name}")
 
 
 def facts(flags: argparse.Namespace) -> dict[str, Any]:

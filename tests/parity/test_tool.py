@@ -34,6 +34,7 @@ def run(arguments, capsys):
         (["--size", "16", "40"], "from 32 pixels up, not 16 40"),
         (["--steps", "0"], "--steps must be at least 1, not 0"),
         (["--threads", "-1"], "--threads must be 0"),
+        (["--time", "--images", "1", "-8"], "--images and --pairs take numbers from 0 up"),
         (["--vgg", "nothing.pth"], "nothing.pth"),
         (["--checkpoint", "nothing.safetensors"], "nothing.safetensors"),
     ],
@@ -82,11 +83,12 @@ def test_brief_shows_the_worst_of_each_section_and_all_failures(capsys):
 def test_times_are_taken_in_turn_and_told_with_their_ratio(capsys, monkeypatch):
     variant = variants.variant
     monkeypatch.setattr(variants, "variant", lambda name, full=False: variant(name))
-    status, out, _ = run(
-        ["--time", "--json", "--size", "32", "32", "--repeats", "2", "--variant", "adain"], capsys
-    )
+    flags = "--time --json --size 32 32 --repeats 2 --images 1 2 --pairs 1 --variant adain"
+    status, out, _ = run(flags.split(), capsys)
     report = json.loads(out)
-    assert status == 0 and len(report["timings"]) == 3
+    assert status == 0
+    # One and two pictures, each with the style known and not, and a training step.
+    assert len({found["name"] for found in report["timings"]}) == 5
     for found in report["timings"]:
         assert found["ours"] > 0 and found["theirs"] > 0
         assert found["ratio"] == pytest.approx(found["ours"] / found["theirs"])
