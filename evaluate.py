@@ -10,6 +10,7 @@ import argparse
 import sys
 
 from din_jax.errors import UserError
+from din_jax.memory import keep_freed_memory
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +39,7 @@ def parse(arguments):
 
 
 def run(flags):
+    keep_freed_memory()
     # Imported here, so that --help and wrong flags answer at once.
     from din_jax.config import STYLE_LAYERS
     from din_jax.evaluation.metrics import PerceptualMetrics, table

@@ -14,6 +14,7 @@ from ml_collections import config_flags
 
 from din_jax.config import Config
 from din_jax.errors import UserError
+from din_jax.memory import keep_freed_memory
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings: FILE.py or FILE.py:VARIANT.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: checkpoints, metrics, pictures.")
@@ -49,6 +50,7 @@ def main(_: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)  # orbax tells each file it touches
     try:
         config = Config.from_dict(_CONFIG.value.to_dict())
+        keep_freed_memory()
         if _DISTRIBUTED.value:
             jax.distributed.initialize()
         # Imported here so that a bad setting is reported before the libraries are loaded.

@@ -11,6 +11,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest  # noqa: E402
 
+from din_jax.memory import keep_freed_memory  # noqa: E402
+
+keep_freed_memory()
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

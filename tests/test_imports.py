@@ -11,6 +11,7 @@ PACKAGE = ROOT / "din_jax"
 LEVELS = {
     "errors": 0,
     "config": 0,
+    "memory": 0,
     "ops": 0,
     "losses": 1,
     "layers": 1,

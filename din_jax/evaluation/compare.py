@@ -24,6 +24,7 @@ from din_jax.evaluation.curves import run_labels
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, totals
 from din_jax.evaluation.pairs import Named, find_images, read_images
 from din_jax.inference.engine import Engine
+from din_jax.memory import keep_freed_memory
 from din_jax.weights import vgg19_of
 from din_jax.weights.models import load_model
 
@@ -114,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--vgg", default="", help="VGG-19 weights; default: those of the config, or downloaded")
     flags = parser.parse_args(arguments)
     try:
+        keep_freed_memory()
         run(flags)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from din_jax.errors import UserError
+from din_jax.memory import keep_freed_memory
 from din_jax.tools.bench_cases import VARIANTS, Case, Program, jax_programs
 
 
@@ -170,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    keep_freed_memory()
     torch_forms = None if flags.no_torch else torch_side()
     rows: list[Row] = []
     for batch in flags.batches:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from din_jax.errors import UserError
+from din_jax.memory import keep_freed_memory
 
 MODEL = Path(__file__).parents[1] / "assets" / "din_portable.safetensors"
 PICTURES = 5  # drawn contents, and drawn styles
@@ -70,7 +71,9 @@ def run(flags: argparse.Namespace):
 
 def main() -> int:
     try:
-        run(parse(sys.argv[1:]))
+        flags = parse(sys.argv[1:])
+        keep_freed_memory()
+        run(flags)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

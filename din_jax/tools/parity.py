@@ -22,6 +22,7 @@ from itertools import zip_longest
 from typing import Any
 
 from din_jax.errors import UserError
+from din_jax.memory import keep_freed_memory
 
 SIZES = ((40, 56), (33, 35))
 TIMED_SIZE = (256, 256)
@@ -226,6 +227,7 @@ def print_rows(rows: Iterator[Any], brief: bool) -> list[Any]:
 def run(flags: argparse.Namespace) -> int:
     require_torch()
     check(flags)
+    keep_freed_memory()
     if flags.threads and hasattr(os, "sched_setaffinity"):
         # Before JAX starts its threads: XLA takes one per core that it may run on.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: flags.threads])

@@ -1,0 +1,42 @@
+"""The C allocator's settings for computing on a CPU.
+
+XLA asks the C library for all memory of a call at once and gives it back after. glibc hands large
+pieces back to the system, so that every call begins on pages that the kernel has yet to map and to
+clear: 71,000 page faults for one picture of 512 x 512. Kept memory makes none.
+"""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+import platform
+
+# From malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+_STEP = 64 << 20  # bytes by which the heap grows
+
+
+def keep_freed_memory() -> bool:
+    """Lets this process keep what it frees for its next call: a third of the time of a picture.
+
+    Acts under glibc on machines whose JAX has no accelerator, and only before JAX has started a
+    backend: call it first. The process stays as large as it ever was.
+
+    Returns:
+      Whether it was done.
+    """
+    if platform.libc_ver()[0] != "glibc" or _has_accelerator():
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    # Nothing by mmap, nothing trimmed, and one arena: those of threads trim by a rule of their own.
+    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: _STEP, _ARENA_MAX: 1}
+    return all(mallopt(name, value) == 1 for name, value in settings.items())
+
+
+def _has_accelerator() -> bool:
+    """Whether JAX may start another backend than its CPU's; asking JAX would start one."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms:
+        return platforms != "cpu"
+    plugins = importlib.metadata.entry_points(group="jax_plugins")
+    return bool(plugins) or importlib.util.find_spec("libtpu") is not None
