@@ -4,6 +4,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements.stamp
 PIP := $(PY) -m pip --disable-pip-version-check
+# As in pyproject.toml's `parity`. On Linux PyPI's own build brings gigabytes of CUDA.
+TORCH := torch==2.13.0
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 # pyenv and its kind leave names that do not start, so a candidate counts only if it runs.
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
@@ -25,9 +28,10 @@ demo: $(STAMP) ## stylize with the committed model, then train a small one; minu
 test: lint ## lint, then run every test
 	$(PY) -m pytest -n auto
 
-parity: $(STAMP) ## compare numbers with PyTorch, which this installs
-	$(PY) -c 'import torch' 2>/dev/null || $(PIP) install --quiet 'torch==2.13.0'
-	$(PY) -m din_jax.tools.parity
+parity: $(STAMP) ## install PyTorch (its CPU build) and compare numbers with it
+	$(PY) -c 'import torch' 2>/dev/null || $(PIP) install --quiet '$(TORCH)' --extra-index-url $(TORCH_INDEX)
+	$(PY) -m pytest -n auto tests/parity
+	$(PY) -m din_jax.tools.parity --brief
 
 lint: $(STAMP) ## check the style of the code
 	$(PY) -m ruff check .

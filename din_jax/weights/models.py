@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,16 @@ class LoadedModel:
     source: Path
     card: Mapping[str, Any]
     vgg: VGGWeights | None
+
+
+class StoredModel(NamedTuple):
+    """What a model file or a checkpoint holds; arrays under dotted names, as they are stored."""
+
+    config: Config
+    arrays: Flat
+    step: int | None
+    source: Path
+    card: Mapping[str, Any]
 
 
 def save_model(
@@ -128,29 +138,38 @@ def load_model(
         missing, unexpected and misshapen ones are named at once.
       WeightsError, WeightsNotFound: of the VGG-19 weights.
     """
+    stored = read_model(path, step)
+    config = stored.config
+    weights = None
+    if "vgg19" in (config.model.network, config.model.style_encoder):
+        weights = vgg19_of(config, ["relu4_1"], vgg)
+    model = build_model(config, stored.arrays, weights, str(stored.source))
+    return LoadedModel(config, model, stored.step, stored.source, stored.card, weights)
+
+
+def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
+    """The config and the arrays of a model file or of a run's checkpoint, nothing built.
+
+    Raises:
+      ModelError: nothing is there, or it is damaged.
+    """
     path = Path(path).expanduser()
     if path.is_dir():
         found = choose_step(path, step)
         config = read_config(path / "config.json")
-        arrays, card = read_checkpoint(path / "checkpoints" / str(found)), {}
         source = path / "checkpoints" / str(found)
-    elif path.is_file():
-        if step is not None:
-            raise ModelError(
-                f"a step can be chosen from a run directory, but '{path}' is a file of one "
-                "model; leave the step out."
-            )
-        config, arrays, card = _read_file(path)
-        found, source = card.get("step"), path
-    else:
+        return StoredModel(config, read_checkpoint(source), found, source, {})
+    if not path.is_file():
         raise ModelError(
             f"there is no model '{path}'; give a .safetensors model file or the directory of a run."
         )
-    weights = None
-    if "vgg19" in (config.model.network, config.model.style_encoder):
-        weights = vgg19_of(config, ["relu4_1"], vgg)
-    model = build_model(config, arrays, weights, str(source))
-    return LoadedModel(config, model, found, source, card, weights)
+    if step is not None:
+        raise ModelError(
+            f"a step can be chosen from a run directory, but '{path}' is a file of one "
+            "model; leave the step out."
+        )
+    config, arrays, card = _read_file(path)
+    return StoredModel(config, arrays, card.get("step"), path, card)
 
 
 def build_model(

@@ -1,0 +1,92 @@
+"""Carries weights between this program and the PyTorch network of `parity/`, either way.
+
+    python -m din_jax.tools.convert to-torch runs/din din_torch.safetensors
+    python -m din_jax.tools.convert from-torch din.pth model.safetensors --like runs/din
+    python -m din_jax.tools.convert from-torch din.pth model.safetensors --like configs/din.py
+
+`to-torch` writes a state dict; in PyTorch: `model.load_state_dict(safetensors.torch.load_file(f))`.
+`from-torch` reads a state dict, `.pth` or `.safetensors`, and writes a model file for
+`evaluate.py` and `din_jax.weights.models.load_model`. Both are exact, and need no PyTorch. The
+names stand in `din_jax/weights/torch_names.py`.
+"""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from din_jax.config import Config
+from din_jax.errors import UserError
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    directions = parser.add_subparsers(dest="direction", required=True)
+    out = directions.add_parser("to-torch", help="a model of this program's to a state dict")
+    out.add_argument("model", help="run directory or .safetensors model file")
+    out.add_argument("output", help="state dict to write, ending in .safetensors")
+    out.add_argument("--step", help='checkpoint of a run: a number or "best"; default: the newest')
+    back = directions.add_parser("from-torch", help="a state dict to a model file")
+    back.add_argument("state", help="state dict, .pth or .safetensors")
+    back.add_argument("output", help="model file to write, ending in .safetensors")
+    back.add_argument(
+        "--like", required=True, help="what model it is: a run, a model file, or FILE.py:VARIANT"
+    )
+    return parser.parse_args(arguments)
+
+
+def read_like(like: str) -> Config:
+    """The settings of a run directory, a model file, or a config file with its variant.
+
+    Raises:
+      UserError: there are none.
+    """
+    from din_jax.weights.models import read_model
+    from din_jax.weights.runs import one_line, read_config
+
+    path, _, name = like.partition(":")
+    if not path.endswith(".py"):
+        where = Path(like).expanduser()
+        # A run's settings are enough; it need not have reached a checkpoint.
+        return read_config(where / "config.json") if where.is_dir() else read_model(where).config
+    spec = importlib.util.spec_from_file_location("config_file", path)
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return Config.from_dict(module.get_config(name).to_dict())
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"--like takes a run, a model file or FILE.py:VARIANT, but '{like}' is none "
+            f"({one_line(error)})."
+        ) from error
+
+
+def run(flags: argparse.Namespace) -> None:
+    from din_jax.tools.pack import without_paths
+    from din_jax.weights.models import read_model, save_model
+    from din_jax.weights.torch_names import read_torch, write_torch
+
+    if flags.direction == "to-torch":
+        stored = read_model(flags.model, flags.step)
+        print(write_torch(flags.output, stored.arrays))
+        return
+    config = read_like(flags.like)
+    variables = read_torch(flags.state, config.model)
+    print(save_model(flags.output, without_paths(config), variables, dtype="float32"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    try:
+        run(parse(arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
