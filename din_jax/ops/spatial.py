@@ -8,9 +8,7 @@ from din_jax.ops.normalization import instance_norm
 from din_jax.ops.statistics import EPSILON
 
 
-def spatial_instance_norm(
-    x: Array, weight: Array, bias: Array, epsilon: float = EPSILON
-) -> Array:
+def spatial_instance_norm(x: Array, weight: Array, bias: Array, epsilon: float = EPSILON) -> Array:
     """y[p] = weight[p] * instance_norm(x)[p] + bias[p] (Jing et al. 2020, the spatially adaptive
     dynamic convolution: one depthwise 1x1 kernel per position).
 
