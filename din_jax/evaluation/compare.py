@@ -4,8 +4,9 @@ python -m din_jax.evaluation.compare runs/k1 runs/k3 runs/spatial \\
     --content photos --style paintings --output comparison.png
 
 Rows are pairs: the n-th content in the n-th style, the shorter list repeated. Columns are content,
-style, then one per model under its name. With `--metrics` a table gives each model's mean losses
-over these pairs.
+style, then one per model under its name; `--names` writes the names of content and style instead of
+showing them, for pictures that may not be passed on. With `--metrics` a table gives each model's
+mean losses over these pairs.
 """
 
 import argparse
@@ -31,11 +32,13 @@ from din_jax.weights.models import load_model
 HEADING = 18  # pixels, height of a heading
 
 
-def heading(text: str, width: int = CELL) -> np.ndarray:
-    """Black text on white, uint8 [HEADING, width, 3], cut where it is too long."""
-    image = Image.new("RGB", (width, HEADING), "white")
+def heading(*lines: str, width: int = CELL) -> np.ndarray:
+    """Black text on white, uint8 [HEADING * lines, width, 3], cut where it is too long."""
+    image = Image.new("RGB", (width, HEADING * len(lines)), "white")
     font = ImageFont.load_default(size=HEADING - 5)
-    ImageDraw.Draw(image).text((width / 2, HEADING / 2), text, "black", font, anchor="mm")
+    for i, text in enumerate(lines):
+        place = width / 2, HEADING * (i + 0.5)
+        ImageDraw.Draw(image).text(place, text, "black", font, anchor="mm")
     return np.asarray(image)
 
 
@@ -77,7 +80,12 @@ def run(flags: argparse.Namespace):
     contents = list(read_images(find_images(flags.content, "content"), flags.size, warn))
     styles = list(read_images(find_images(flags.style, "style"), flags.size, warn))
     pairs = paired(contents, styles)[: flags.limit]
-    columns = [[pair[side].image for pair in pairs] for side in (0, 1)]
+    if flags.names:
+        titles = [""]
+        columns = [[heading(content.name, "in", style.name) for content, style in pairs]]
+    else:
+        titles = ["content", "style"]
+        columns = [[pair[side].image for pair in pairs] for side in (0, 1)]
     labels = run_labels(flags.runs)
     width = max(map(len, labels))
     for label, where in zip(labels, flags.runs, strict=True):
@@ -91,7 +99,7 @@ def run(flags: argparse.Namespace):
             means = score(engine, pairs, pictures, PerceptualMetrics(vgg, batch=1))
             line += f"  content {means['content_loss']:.3f}  style {means['style_loss']:.3f}"
         print(line, flush=True)
-    rows = [[heading(text) for text in ("content", "style", *labels)], *zip(*columns, strict=True)]
+    rows = [[heading(text) for text in (*titles, *labels)], *zip(*columns, strict=True)]
     print(save_image(Path(flags.output), image_grid(rows)))
 
 
@@ -111,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--output", required=True, help="picture to write, .png or .jpg")
     add("--size", type=int, default=0, help="resize everything to N x N pixels; 0 = own size")
     add("--limit", type=int, default=8, help="most pairs")
+    add("--names", action="store_true", help="of content and style, not the pictures themselves")
     add("--metrics", action="store_true", help="measure content and style loss (needs VGG-19)")
     add("--vgg", default="", help="VGG-19 weights; default: those of the config, or downloaded")
     flags = parser.parse_args(arguments)

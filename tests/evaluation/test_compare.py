@@ -34,9 +34,7 @@ def test_a_heading_is_dark_text_in_the_middle():
     assert heading("x" * 200).shape == image.shape
 
 
-def test_columns_are_content_style_and_each_models_picture(
-    model_file, pictures, tmp_path, capsys
-):
+def test_columns_are_content_style_and_each_models_picture(model_file, pictures, tmp_path, capsys):
     contents = pictures("contents", "a.png", "b.png")
     styles = pictures("styles", "s.png")
     copy = tmp_path / "again.safetensors"
@@ -56,6 +54,26 @@ def test_columns_are_content_style_and_each_models_picture(
     for column, picture in ((0, content), (2, expected), (3, expected)):
         left = GAP + column * (CELL + GAP) + (CELL - w) // 2
         np.testing.assert_array_equal(sheet[top : top + h, left : left + w], picture)
+
+
+def test_names_stand_for_pictures_that_may_not_be_passed_on(model_file, pictures, tmp_path):
+    contents, styles = pictures("contents", "a.png"), pictures("styles", "s.png")
+    sheets = []
+    for extra in ([], ["--names"]):
+        out = tmp_path / f"sheet{len(extra)}.png"
+        flags = ["--content", str(contents), "--style", str(styles), "--output", str(out)]
+        main([str(model_file), *flags, *extra])
+        sheets.append(load_image(out).astype(int))
+    shown, named_only = sheets
+    assert shown.shape[1] - named_only.shape[1] == CELL + GAP
+    # The first column has no color, the model's is the same.
+    first = named_only[:, : GAP + CELL]
+    assert np.ptp(first, axis=2).max() == 0 and first.min() < 128
+    last = np.s_[HEADING + GAP :, -CELL - GAP :]
+    np.testing.assert_array_equal(
+        np.unique(shown[last].reshape(-1, 3), axis=0),
+        np.unique(named_only[last].reshape(-1, 3), axis=0),
+    )
 
 
 def test_scores_are_means_of_each_pair_alone(model_file, narrow_vgg):
