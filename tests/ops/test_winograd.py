@@ -1,0 +1,91 @@
+"""Winograd's form of a 3x3 convolution is the convolution, and so are its gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from din_jax.ops import convolution
+from din_jax.ops.convolution import conv2d
+from din_jax.ops.winograd import winograd_conv
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 2), (8, 3)])
+def test_it_equals_a_plain_loop_at_even_and_odd_sizes(rng, reference, size):
+    x = rng.normal(size=(2, *size, 3))
+    kernel = rng.normal(size=(3, 3, 3, 5))
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    # The loop pads by reflection, which reads nothing but `padded` inside a ring of its own.
+    expected = reference.convolve(padded, kernel)[:, 1:-1, 1:-1]
+    with jax.enable_x64(True):
+        y = jax.jit(winograd_conv)(padded, kernel)
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+    single = jax.jit(winograd_conv)(jnp.float32(padded), jnp.float32(kernel))
+    np.testing.assert_allclose(single, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+def test_gradients_match_finite_differences(rng, size):
+    padded = rng.normal(size=(2, size[0] + 2, size[1] + 2, 2))
+    kernel = rng.normal(size=(3, 3, 2, 3))
+    weights = rng.normal(size=(2, *size, 3))
+    step = 1e-6
+    with jax.enable_x64(True):
+
+        @jax.jit
+        def loss(padded, kernel):
+            return (weights * jnp.sin(winograd_conv(padded, kernel))).sum()
+
+        gradients = jax.jit(jax.grad(loss, (0, 1)))(padded, kernel)
+        for _ in range(3):
+            ways = [rng.normal(size=padded.shape), rng.normal(size=kernel.shape)]
+            for i, (way, gradient) in enumerate(zip(ways, gradients, strict=True)):
+                moved = [[padded, kernel], [padded, kernel]]
+                moved[0][i] = moved[0][i] + step * way
+                moved[1][i] = moved[1][i] - step * way
+                slope = (loss(*moved[0]) - loss(*moved[1])) / (2 * step)
+                np.testing.assert_allclose((gradient * way).sum(), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "dtype", "wide"),
+    [
+        ((1, 64, 64, 128), 128, "float32", True),
+        ((1, 64, 64, 64), 128, "float64", True),
+        ((1, 64, 64, 64), 64, "float32", False),
+        ((1, 63, 65, 128), 128, "float32", False),
+        ((4, 64, 64, 256), 32, "float32", False),
+        ((1, 64, 64, 128), 128, "bfloat16", False),
+    ],
+)
+def test_many_channels_on_many_pixels_take_it_on_cpu(shape, outputs, dtype, wide, monkeypatch):
+    taken = []
+
+    def spy(padded, kernel):
+        taken.append(padded.shape)
+        return winograd_conv(padded, kernel)
+
+    monkeypatch.setattr(convolution, "winograd_conv", spy)
+    with jax.enable_x64(True):
+        x = jax.ShapeDtypeStruct(shape, dtype)
+        kernel = jax.ShapeDtypeStruct((3, 3, shape[-1], outputs), dtype)
+        for form, stride in (("conv", 1), ("shift", 2), ("shift", 1)):
+            assert not taken
+            y = jax.eval_shape(lambda x, k, f=form, s=stride: conv2d(x, k, s, f), x, kernel)
+    assert y.shape == (*shape[:3], outputs) and y.dtype == dtype
+    assert bool(taken) is wide
+
+
+def test_the_wide_form_equals_the_plain_one(rng):
+    x = jnp.asarray(rng.normal(size=(1, 65, 64, 64)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 64, 128)) / 24, jnp.float32)
+
+    def both(form):
+        y, pull = jax.vjp(lambda x, k: conv2d(x, k, 1, form), x, kernel)
+        return y, *pull(jnp.cos(y))
+
+    ours, plain = (jax.jit(both, static_argnums=0)(form) for form in ("shift", "conv"))
+    for a, b in zip(ours, plain, strict=True):
+        largest = np.abs(b).max()
+        np.testing.assert_allclose(a / largest, b / largest, atol=3e-6)
