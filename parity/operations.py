@@ -169,8 +169,10 @@ def _cases() -> Iterator[Case]:
             (1, odd, (1, 1, 6, 4)),
             (3, odd, (3, 3, 6, 4)),
             (9, (2, 11, 9, 3), (9, 9, 3, 4)),
+            (3, (1, 63, 66, 64), (3, 3, 64, 128)),
         ):
-            yield Case(f"convolution {side}x{side}, {form}", conv, _conv(1), (x, kernel))
+            title = f"convolution {side}x{side} {kernel[2]}-{kernel[3]}, {form}"
+            yield Case(title, conv, _conv(1), (x, kernel))
         for x in (even, odd):
             size = f"{x[1]}x{x[2]}"
             yield Case(
