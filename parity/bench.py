@@ -1,5 +1,6 @@
 """The cases of `din_jax.tools.bench` in PyTorch, as its users write them."""
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from parity.reference.dynamic import deformable_conv
+
 
 def forms() -> Callable[[Any], dict[str, Callable]]:
     """forms()(case) gives a function without arguments per form.
 
     "torch" is eager. "compiled" is `torch.compile` of the same, left out where it does not work
-    (it needs a C++ compiler). Deformable cases need torchvision.
+    (it needs a C++ compiler). Deformable cases are torchvision's, or without it `grid_sample`'s.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -31,8 +34,6 @@ def forms() -> Callable[[Any], dict[str, Callable]]:
 
     def of_case(case) -> dict[str, Callable]:
         layer = layer_of(case)
-        if layer is None:
-            return {}
         inputs, both = converted(case, device), case.direction == "both"
         runs = {"torch": runner(layer, inputs, both)}
         try:
@@ -62,8 +63,8 @@ def converted(case, device: str) -> list:
     return [torch.from_numpy(x.copy()).to(device) for x in arrays.values()]
 
 
-def layer_of(case) -> Callable | None:
-    """Instance norm and the case's convolution on NCHW tensors; None where torchvision lacks."""
+def layer_of(case) -> Callable:
+    """Instance norm and the case's convolution on NCHW tensors."""
 
     def standard(side: int, groups: int) -> Callable:
         pad = side // 2
@@ -92,9 +93,11 @@ def layer_of(case) -> Callable | None:
         return F.instance_norm(x, eps=1e-5) * resize(kernel) + resize(bias)
 
     def deformable(x, kernel, bias, offsets):
+        x = F.instance_norm(x, eps=1e-5)
+        if not _torchvision_works():
+            return deformable_conv(x, offsets, kernel, bias)
         from torchvision.ops import deform_conv2d
 
-        x = F.instance_norm(x, eps=1e-5)
         # One call per image: torchvision's kernel is shared by the batch.
         images = [
             deform_conv2d(x[i : i + 1], offsets[i : i + 1], kernel[i], bias[i], padding=1)
@@ -106,10 +109,11 @@ def layer_of(case) -> Callable | None:
     if v.kind == "spatial":
         return spatial
     if v.kind == "deformable":
-        return deformable if _torchvision_works() else None
+        return deformable
     return standard(v.side, v.groups_of(case.channels))
 
 
+@functools.cache
 def _torchvision_works() -> bool:
     try:
         import torchvision.ops  # noqa: F401

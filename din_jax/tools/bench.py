@@ -8,6 +8,7 @@ of that size (32 at 512, 64 at 256, 128 below, for a 512 x 512 picture). Forms:
     vmap     instance norm, then `jax.vmap` over `lax.conv_general_dilated` (the reference)
     fast     instance norm, then the batched products of form "matmul"
     folded   the norm folded into a 1x1 kernel, one product; what inference and training run
+    im2col   deformable: the product of all taps at once, with K*K maps in memory
     torch    PyTorch, eager: `F.instance_norm` and the batch as groups of one convolution
     compiled the same under `torch.compile`
 
@@ -108,33 +109,27 @@ def run_case(case: Case, rounds: int, torch_forms: Callable | None) -> list[Row]
     return rows
 
 
+HEADER = (
+    f"{'variant':14} {'map':>16} {'direction':9} {'form':8} {'median ms':>9} {'quartiles':>15} "
+    f"{'ratio':>6} {'GB/s':>6} {'%':>4} {'GMAC/s':>7} {'%':>4}"
+)
+
+
 def format_rows(rows: Sequence[Row], limits: dict[str, float]) -> str:
-    """A table; `ratio` is the median over that of the case's "torch", or of "vmap" without it."""
-    lines = [
-        f"{'variant':14} {'map':>16} {'direction':9} {'form':8} {'median ms':>9} {'quartiles':>15} "
-        f"{'ratio':>6} {'GB/s':>6} {'%':>4} {'GMAC/s':>7} {'%':>4}"
-    ]
-    base: dict[tuple, float] = {}
-    for wanted in ("fast", "vmap", "torch"):  # the last that a case has counts
-        base |= {_case_of(r): r.median for r in rows if r.form == wanted}
+    """The lines of one case; `ratio` is the median over that of "torch", or of the first form."""
+    medians = {row.form: row.median for row in rows}
+    base = medians.get("torch", rows[0].median)
+    lines = []
     for r in rows:
         shape = f"{r.batch}x{r.size}x{r.size}x{r.channels}"
         bandwidth, speed = 1e3 * r.bytes / r.median, 1e3 * r.multiply_adds / r.median
         lines.append(
             f"{r.variant:14} {shape:>16} {r.direction:9} {r.form:8} {r.median:9.2f} "
-            f"{f'{r.low:.2f}-{r.high:.2f}':>15} {r.median / base[_case_of(r)]:6.2f} "
+            f"{f'{r.low:.2f}-{r.high:.2f}':>15} {r.median / base:6.2f} "
             f"{bandwidth / 1e9:6.1f} {100 * bandwidth / limits['bytes']:4.0f} "
             f"{speed / 1e9:7.1f} {100 * speed / limits['multiply_adds']:4.0f}"
         )
-    lines.append(
-        f"ceilings: copy {limits['bytes'] / 1e9:.1f} GB/s, matrix product "
-        f"{limits['multiply_adds'] / 1e9:.1f} GMAC/s; ratio is to torch, without it to vmap"
-    )
     return "\n".join(lines)
-
-
-def _case_of(row: Row) -> tuple:
-    return row.variant, row.size, row.batch, row.direction
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -173,20 +168,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     keep_freed_memory()
     torch_forms = None if flags.no_torch else torch_side()
+    limits = ceilings(flags.rounds)
+    if not flags.json:
+        print(
+            f"ceilings: copy {limits['bytes'] / 1e9:.1f} GB/s, matrix product "
+            f"{limits['multiply_adds'] / 1e9:.1f} GMAC/s; ratio is to torch, or to the first form"
+        )
+        print(HEADER)
     rows: list[Row] = []
     for batch in flags.batches:
         for size in flags.sizes:
             for variant in flags.variants:
                 for direction in ("forward",) if flags.forward else ("forward", "both"):
                     case = Case(variant, size, batch, direction)
-                    rows += run_case(case, flags.rounds, torch_forms)
-                    print(f"{len(rows)} rows, last {case}", file=sys.stderr, flush=True)
-    limits = ceilings(flags.rounds)
+                    found = run_case(case, flags.rounds, torch_forms)
+                    rows += found
+                    if not flags.json:
+                        print(format_rows(found, limits), flush=True)
     if flags.json:
         device = {"device": str(jax.devices()[0]), "ceilings": limits}
         print(json.dumps(device | {"rows": [dataclasses.asdict(r) for r in rows]}, indent=1))
-    else:
-        print(format_rows(rows, limits))
     return 0
 
 
