@@ -20,7 +20,8 @@ from din_jax.ops.padding import reflect_pad
 def shifted_depthwise(x: Array, kernel: Array, stride: int) -> Array:
     """Depthwise convolution with reflect padding, [B, H, W, C] by [K, K, C], K odd.
 
-    Returns [B, ceil(H / stride), ceil(W / stride), C].
+    A kernel [K, K, B, 1, 1, C] holds one for every image. Returns [B, ceil(H / stride),
+    ceil(W / stride), C].
     """
     side = kernel.shape[0]
     if stride == 1 and side > 1 and min(x.shape[1:3]) > side:
@@ -57,8 +58,7 @@ def _shifted_products_forward(padded, kernel, stride, size):
 def _shifted_products_backward(stride, size, saved, gradient):
     padded, kernel = saved
     to_padded = _transposed(gradient, kernel, padded.shape[1:3], stride)
-    to_kernel = _kernel_gradient(padded, gradient, kernel.shape[0], stride)
-    return to_padded, to_kernel.astype(kernel.dtype)
+    return to_padded, _kernel_gradient(padded, gradient, kernel, stride)
 
 
 _shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
@@ -110,8 +110,7 @@ def _inside_and_border_backward(saved, gradient):
     # Inside and border apart would be slower here: 190 against 48 ms on [4, 128, 128, 64].
     to_padded = _transposed(gradient, kernel, tuple(n + 2 * pad for n in x.shape[1:3]))
     to_x = _fold_back(_fold_back(to_padded, pad, 1), pad, 2)
-    to_kernel = _kernel_gradient(reflect_pad(x, pad), gradient, side, 1)
-    return to_x, to_kernel.astype(kernel.dtype)
+    return to_x, _kernel_gradient(reflect_pad(x, pad), gradient, kernel, 1)
 
 
 _inside_and_border.defvjp(_inside_and_border_forward, _inside_and_border_backward)
@@ -133,13 +132,14 @@ def _fold_back(padded: Array, pad: int, axis: int) -> Array:
     return x
 
 
-def _kernel_gradient(padded: Array, gradient: Array, side: int, stride: int) -> Array:
-    """sum over images and pixels of tap * gradient, [K, K, C] in at least float32, row by row.
+def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int) -> Array:
+    """sum over pixels, and images where they share a kernel, of tap * gradient, row by row.
 
     One pass over the maps with a row of all taps in cache; the batch axis is summed last, so that
     a sharded batch needs one reduction.
     """
     b, height, width, channels = gradient.shape
+    side = kernel.shape[0]
     wide = jnp.promote_types(padded.dtype, jnp.float32)
 
     def add_row(total, row):
@@ -155,4 +155,6 @@ def _kernel_gradient(padded: Array, gradient: Array, side: int, stride: int) -> 
 
     start = jnp.zeros((b, side * side, channels), wide)
     total, _ = lax.scan(add_row, start, jnp.arange(height))
-    return total.sum(0).reshape(side, side, channels)
+    if kernel.ndim == 3:
+        return total.sum(0).reshape(kernel.shape).astype(kernel.dtype)
+    return total.swapaxes(0, 1).reshape(kernel.shape).astype(kernel.dtype)

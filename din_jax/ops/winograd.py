@@ -29,7 +29,7 @@ def winograd_conv(padded: Array, kernel: Array) -> Array:
 
     Args:
       padded: [B, H + 2, W + 2, I].
-      kernel: [3, 3, I, O].
+      kernel: [3, 3, I, O], or [B, 3, 3, I, O], one for every image.
 
     Returns:
       [B, H, W, O].
@@ -50,14 +50,15 @@ def winograd_conv(padded: Array, kernel: Array) -> Array:
     down = _combine(INPUT, every(padded, 1, rows))
     tiles = [tile for row in down for tile in _combine(INPUT, every(row, 2, columns))]
     transform = KERNEL.astype(kernel.dtype)
-    kernels = jnp.einsum("ai,bj,ijcd->abcd", transform, transform, kernel)
+    kernels = jnp.einsum("ai,cj,...ijxy->ac...xy", transform, transform, kernel)
+    pixels = (-1, inputs) if kernel.ndim == 4 else (b, -1, inputs)
     products = [
-        (tile.reshape(-1, inputs) @ kernels[i // READ, i % READ]).reshape(b, rows, columns, -1)
+        (tile.reshape(pixels) @ kernels[i // READ, i % READ]).reshape(b, rows, columns, -1)
         for i, tile in enumerate(tiles)
     ]
     across = [_combine(OUTPUT, products[i : i + READ]) for i in range(0, READ * READ, READ)]
-    pixels = [_combine(OUTPUT, column) for column in zip(*across, strict=True)]
-    y = jnp.stack([jnp.stack(row, 3) for row in zip(*pixels, strict=True)], 2)
+    parts = [_combine(OUTPUT, column) for column in zip(*across, strict=True)]
+    y = jnp.stack([jnp.stack(row, 3) for row in zip(*parts, strict=True)], 2)
     return y.reshape(b, TILE * rows, TILE * columns, -1)[:, : size[0], : size[1]]
 
 
@@ -82,15 +83,32 @@ def _forward(padded: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     padded, kernel = saved
     spread = jnp.pad(gradient, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    to_padded = winograd_conv(spread, kernel[::-1, ::-1].swapaxes(2, 3))
+    to_padded = winograd_conv(spread, kernel[..., ::-1, ::-1, :, :].swapaxes(-2, -1))
+    return to_padded, _kernel_gradient(padded, gradient, kernel)
 
-    def direct(kernel: Array) -> Array:
-        return lax.conv_general_dilated(
-            padded, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
 
-    (to_kernel,) = jax.linear_transpose(direct, kernel)(gradient)
-    return to_padded, to_kernel
+def _kernel_gradient(padded: Array, gradient: Array, kernel: Array) -> Array:
+    """The sum over pixels, and images where they share a kernel, of tap^T gradient."""
+    if kernel.ndim == 4:
+
+        def direct(kernel: Array) -> Array:
+            return lax.conv_general_dilated(
+                padded, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+
+        return jax.linear_transpose(direct, kernel)(gradient)[0]
+    b, height, width, outputs = gradient.shape
+    gradient = gradient.reshape(b, -1, outputs)
+    taps = [
+        padded[:, i : i + height, j : j + width].reshape(b, height * width, -1)
+        for i in range(3)
+        for j in range(3)
+    ]
+    # Fused into the product, the slices make XLA take a loop of its own: 493 against 82 ms at
+    # [1, 512, 512, 32].
+    taps = lax.optimization_barrier(taps)
+    products = [jnp.einsum("bni,bno->bio", tap, gradient) for tap in taps]
+    return jnp.stack(products, 1).reshape(kernel.shape)
 
 
 winograd_conv.defvjp(_forward, _backward)

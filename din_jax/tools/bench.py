@@ -6,7 +6,7 @@ A case is instance norm and a dynamic convolution on [B, S, S, C] with C of the 
 of that size (32 at 512, 64 at 256, 128 below, for a 512 x 512 picture). Forms:
 
     vmap     instance norm, then `jax.vmap` over `lax.conv_general_dilated` (the reference)
-    fast     instance norm, then the batched products of form "matmul"
+    fast     instance norm, then the products that `din_jax.ops.dynamic` takes here by itself
     folded   the norm folded into a 1x1 kernel, one product; what inference and training run
     im2col   deformable: the product of all taps at once, with K*K maps in memory
     torch    PyTorch, eager: `F.instance_norm` and the batch as groups of one convolution

@@ -90,7 +90,7 @@ def jax_forms(case: Case) -> dict[str, Callable]:
         return {"fast": deformable("taps"), "im2col": deformable("im2col")}
     forms = {
         "vmap": lambda x, kernel, bias: dynamic_instance_norm(x, kernel, bias, "vmap"),
-        "fast": lambda x, kernel, bias: dynamic_conv(instance_norm(x), kernel, bias, "matmul"),
+        "fast": lambda x, kernel, bias: dynamic_conv(instance_norm(x), kernel, bias),
     }
     return forms | ({"folded": dynamic_instance_norm} if v.side == 1 else {})
 

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from din_jax.ops.convolution import default_form
 from din_jax.ops.dynamic import dynamic_conv, dynamic_instance_norm
 from din_jax.ops.normalization import instance_norm
 
-# (groups, inputs, outputs): dense, grouped, depthwise, depthwise with a multiplier.
-GROUPS = [(1, 4, 6), (2, 4, 6), (4, 4, 4), (4, 4, 8)]
+# (groups, inputs, outputs): dense, grouped, depthwise, depthwise with a multiplier, many groups.
+GROUPS = [(1, 4, 6), (2, 4, 6), (4, 4, 4), (4, 4, 8), (17, 34, 17)]
+FORMS = ("vmap", "matmul", "winograd")
 
 
 def random_case(rng, side, groups, inputs, outputs):
@@ -20,9 +22,7 @@ def random_case(rng, side, groups, inputs, outputs):
 
 def in_every_form(function, *inputs):
     """The results by form, from one compiled program: eager operations compile one by one."""
-    return jax.jit(lambda *a: {form: function(*a, form) for form in ("vmap", "matmul", "auto")})(
-        *inputs
-    )
+    return jax.jit(lambda *a: {form: function(*a, form) for form in FORMS})(*inputs)
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])
@@ -107,12 +107,25 @@ def test_the_identity_code_is_instance_norm(rng):
         np.testing.assert_allclose(y, instance_norm(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["vmap", "matmul"])
+@pytest.mark.parametrize("channels,outputs,groups", [(2, 2, 1), (4, 4, 2), (2, 2, 2)])
+def test_the_form_that_is_chosen_is_one_of_them(rng, channels, outputs, groups):
+    case = random_case(rng, 3, groups, channels, outputs)
+    chosen = {form: str(jax.make_jaxpr(lambda *a, f=form: dynamic_conv(*a, f))(*case))
+              for form in ("auto", *FORMS)}  # fmt: skip
+    assert chosen["auto"] == chosen["winograd"]  # the tests run on CPU
+    with default_form("conv"):
+        elsewhere = str(jax.make_jaxpr(lambda *a: dynamic_conv(*a, "auto"))(*case))
+        assert elsewhere == str(jax.make_jaxpr(lambda *a: dynamic_conv(*a, "matmul"))(*case))
+    assert ("winograd" in chosen["auto"]) is (groups < channels)
+    assert "winograd" not in elsewhere
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("side,groups", [(1, 1), (1, 2), (3, 1), (3, 2)])
 def test_gradients_match_finite_differences(rng, reference, form, side, groups):
-    x = rng.normal(1, 2, (1, 3, 4, 2))
-    kernel = rng.normal(size=(1, side, side, 2 // groups, 2))
-    bias, weights = rng.normal(size=(1, 2)), rng.normal(size=(1, 3, 4, 2))
+    x = rng.normal(1, 2, (2, 3, 4, 2))
+    kernel = rng.normal(size=(2, side, side, 2 // groups, 2))
+    bias, weights = rng.normal(size=(2, 2)), rng.normal(size=(2, 3, 4, 2))
 
     def slow(x, kernel, bias):
         return (weights * reference.convolve_each(reference.normalize(x), kernel, bias)).sum()

@@ -25,10 +25,10 @@ def test_it_equals_a_plain_loop_at_even_and_odd_sizes(rng, reference, size):
     np.testing.assert_allclose(single, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
-def test_gradients_match_finite_differences(rng, size):
+@pytest.mark.parametrize("size,each", [((4, 6), ()), ((5, 3), ()), ((5, 4), (2,))])
+def test_gradients_match_finite_differences(rng, size, each):
     padded = rng.normal(size=(2, size[0] + 2, size[1] + 2, 2))
-    kernel = rng.normal(size=(3, 3, 2, 3))
+    kernel = rng.normal(size=(*each, 3, 3, 2, 3))
     weights = rng.normal(size=(2, *size, 3))
     step = 1e-6
     with jax.enable_x64(True):
