@@ -22,6 +22,7 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import math
 import statistics
 import sys
 import time
@@ -54,15 +55,26 @@ class Row:
     xla_bytes: float | None
 
 
-def measure(programs: dict[str, Program], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each program, all run once in turn per round, after one to warm up."""
+def measure(
+    programs: dict[str, Program], rounds: int, budget: float = math.inf
+) -> dict[str, list[float]]:
+    """Milliseconds of each program, all run once in turn per round, after one to warm up.
+
+    A program that would take more than `budget` seconds in all is run fewer times, at least once.
+    """
     times: dict[str, list[float]] = {name: [] for name in programs}
+    wanted = {}
     for number in range(rounds + 1):
         for name, program in programs.items():
+            if number > wanted.get(name, rounds):
+                continue
             start = time.perf_counter()
             program.run()
+            seconds = time.perf_counter() - start
             if number:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * seconds)
+            else:
+                wanted[name] = max(1, min(rounds, int(budget / seconds)))
     return times
 
 
@@ -88,7 +100,7 @@ def ceilings(rounds: int) -> dict[str, float]:
     return {"bytes": 2 * x.nbytes / best["copy"], "multiply_adds": 2048**3 / best["product"]}
 
 
-def run_case(case: Case, rounds: int, torch_forms: Callable | None) -> list[Row]:
+def run_case(case: Case, rounds: int, budget: float, torch_forms: Callable | None) -> list[Row]:
     """Every form of a case, in turn."""
     programs = jax_programs(case)
     if torch_forms is not None:
@@ -97,7 +109,7 @@ def run_case(case: Case, rounds: int, torch_forms: Callable | None) -> list[Row]
     moved = 2 * 4 * case.batch * case.size**2 * c
     passes = 3 if case.direction == "both" else 1  # gradients to map and kernel are one more each
     rows = []
-    for name, times in measure(programs, rounds).items():
+    for name, times in measure(programs, rounds, budget).items():
         low, median, high = quartiles(times)
         rows.append(
             Row(
@@ -141,6 +153,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--sizes", nargs="+", type=int, default=[64, 128, 256, 512])
     add("--batches", nargs="+", type=int, default=[1, 8])
     add("--rounds", type=int, default=7, help="timed runs of each form")
+    add("--budget", type=float, default=10.0, help="seconds of a form, beyond them fewer rounds")
     add("--forward", action="store_true", help="without the gradients")
     add("--no-torch", action="store_true", help="leave PyTorch out")
     add("--json", action="store_true", help="JSON instead of a table")
@@ -181,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for variant in flags.variants:
                 for direction in ("forward",) if flags.forward else ("forward", "both"):
                     case = Case(variant, size, batch, direction)
-                    found = run_case(case, flags.rounds, torch_forms)
+                    found = run_case(case, flags.rounds, flags.budget, torch_forms)
                     rows += found
                     if not flags.json:
                         print(format_rows(found, limits), flush=True)

@@ -1,6 +1,7 @@
 """The benchmark times what it says: forms that agree, run in turn, counted by hand."""
 
 import json
+import time
 
 import jax
 import numpy as np
@@ -49,6 +50,14 @@ def test_programs_run_in_turn_and_the_first_round_does_not_count():
     times = measure(programs, rounds=2)
     assert said == ["a", "b"] * 3
     assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
+
+
+def test_a_slow_form_runs_fewer_times_but_once():
+    slept = {"quick": 0.0, "slow": 0.02}
+    programs = {name: Program(lambda s=s: time.sleep(s)) for name, s in slept.items()}
+    times = measure(programs, rounds=5, budget=0.05)
+    assert len(times["quick"]) == 5 and len(times["slow"]) in (1, 2)
+    assert len(measure(programs, rounds=5, budget=0.001)["slow"]) == 1
 
 
 def test_quartiles_by_hand():
