@@ -74,7 +74,7 @@ def measure(
             if number:
                 times[name].append(1e3 * seconds)
             else:
-                wanted[name] = max(1, min(rounds, int(budget / seconds)))
+                wanted[name] = max(1, int(min(rounds, budget / seconds)))
     return times
 
 
