@@ -1,6 +1,5 @@
 """The cases of `din_jax.tools.bench` in PyTorch, as its users write them."""
 
-import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -37,11 +36,13 @@ def forms() -> Callable[[Any], dict[str, Callable]]:
         inputs, both = converted(case, device), case.direction == "both"
         runs = {"torch": runner(layer, inputs, both)}
         try:
-            compiled = runner(torch.compile(layer), inputs, both)
+            torch.compiler.reset()  # else the shapes of all cases become one dynamic program
+            compiled = runner(torch.compile(layer, dynamic=False), inputs, both)
             compiled()
             runs["compiled"] = compiled
         except Exception as error:  # whatever the compiler lacks: the eager form stands alone
-            print(f"torch.compile left out: {type(error).__name__}", file=sys.stderr, flush=True)
+            reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+            print(f"torch.compile left out: {reason}", file=sys.stderr, flush=True)
         return runs
 
     return of_case
@@ -92,12 +93,13 @@ def layer_of(case) -> Callable:
 
         return F.instance_norm(x, eps=1e-5) * resize(kernel) + resize(bias)
 
+    def sampled(x, kernel, bias, offsets):
+        return deformable_conv(F.instance_norm(x, eps=1e-5), offsets, kernel, bias)
+
     def deformable(x, kernel, bias, offsets):
-        x = F.instance_norm(x, eps=1e-5)
-        if not _torchvision_works():
-            return deformable_conv(x, offsets, kernel, bias)
         from torchvision.ops import deform_conv2d
 
+        x = F.instance_norm(x, eps=1e-5)
         # One call per image: torchvision's kernel is shared by the batch.
         images = [
             deform_conv2d(x[i : i + 1], offsets[i : i + 1], kernel[i], bias[i], padding=1)
@@ -109,11 +111,10 @@ def layer_of(case) -> Callable:
     if v.kind == "spatial":
         return spatial
     if v.kind == "deformable":
-        return deformable
+        return deformable if _torchvision_works() else sampled
     return standard(v.side, v.groups_of(case.channels))
 
 
-@functools.cache
 def _torchvision_works() -> bool:
     try:
         import torchvision.ops  # noqa: F401
