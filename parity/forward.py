@@ -34,7 +34,7 @@ def jax_forward(pair: Pair, batch: dict[str, np.ndarray]) -> dict[str, np.ndarra
         found |= seen
         for name, layer in code.items():
             found |= {f"code.{name}.kernel": layer.kernel, f"code.{name}.bias": layer.bias}
-            found[f"styled.{name}"] = model._paint(name, features[name], layer)
+            found[f"styled.{name}"] = model.paint(name, features[name], layer)
         return found | {"output": output}
 
     content, style = (as_jax(batch[side], pair.dtype) for side in ("content", "style"))

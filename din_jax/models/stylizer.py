@@ -132,8 +132,8 @@ class Stylizer(nnx.Module):
         features = self.encode_content(style)
         return {name: statistics_code(features[name]) for name in self.levels}
 
-    def _paint(self, name: str, x: Array, code: LayerCode) -> Array:
-        """One styled layer."""
+    def paint(self, name: str, x: Array, code: LayerCode) -> Array:
+        """One styled layer: `name` of `levels`, its map [B, H, W, C] and its code."""
         if self.deformations is not None:
             return self.deformations[name](x, code)
         return apply_code(x, code, dilation=self.config.dynamic_dilation)
@@ -142,7 +142,7 @@ class Stylizer(nnx.Module):
         """Paints content images in a style code of the same batch size, [B, H, W, 3]."""
         features = self.encode_content(content)
         styled = {
-            name: self._paint(name, x, code[name]) if name in self.levels else None
+            name: self.paint(name, x, code[name]) if name in self.levels else None
             for name, x in features.items()
         }
         if self.encoder is None:

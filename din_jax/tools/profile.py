@@ -1,0 +1,154 @@
+"""Where the time of stylization goes, part by part, on this machine.
+
+    python -m din_jax.tools.profile [--checkpoint MODEL] [--size 512] [--batch 1] [--json]
+
+Every part of the network of `configs/din.py` is compiled and run by itself, all in turn, and beside
+them the whole. GMAC counts multiply-adds; GMAC/s over the percentage of what a square matrix
+product reaches in the same run. The parts' sum differs from the whole by what fusing across their
+borders saves or costs.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from din_jax.errors import UserError
+from din_jax.memory import keep_freed_memory
+
+DEFAULT = "din_jax/assets/din_portable.safetensors"
+
+
+class Part(NamedTuple):
+    """A function of (state, *inputs), its inputs, and its multiply-adds."""
+
+    function: Callable
+    inputs: tuple
+    macs: int
+
+
+def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part], Any]:
+    """Every part of `model.stylize` by name, "whole" last, and the model's state.
+
+    Raises:
+      UserError: the model is not the lightweight network.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from flax import nnx
+
+    from din_jax.ops.resizing import upsample_bilinear
+    from din_jax.tools.operations import count_operations
+
+    if model.encoder is None:
+        raise UserError("the parts are those of the lightweight network; this model is VGG-19's.")
+    graph, state = nnx.split(model)
+    found: dict[str, Part] = {}
+
+    def add(name: str, function: Callable, *inputs: Any) -> Any:
+        def run(state, *inputs):
+            return function(nnx.merge(graph, state), *inputs)
+
+        compiled = jax.jit(run).lower(state, *inputs).compile()
+        found[name] = Part(compiled, inputs, count_operations(run, state, *inputs).macs)
+        return compiled(state, *inputs)
+
+    def cut(x: Any, like: Any) -> Any:
+        return x[:, : like.shape[1], : like.shape[2]]
+
+    rng = np.random.default_rng(0)
+    content, style = (
+        jnp.asarray(rng.random((batch, *sides, 3)), jnp.float32) for sides in (size, (256, 256))
+    )
+    code = jax.jit(lambda state, x: nnx.merge(graph, state).encode_style(x))(state, style)
+
+    def residuals(blocks: Any, x: Any) -> Any:
+        for block in blocks:
+            x = block(x)
+        return x
+
+    level1 = add("encoder.conv", lambda m, x: m.encoder.conv(4 * (x - 0.5)), content)
+    level2 = add("encoder.down1", lambda m, x: m.encoder.down1(x), level1)
+    level3 = add("encoder.down2", lambda m, x: m.encoder.down2(x), level2)
+    level3 = add("encoder.residuals", lambda m, x: residuals(m.encoder.residuals, x), level3)
+    styled = {}
+    for name, x in (("level1", level1), ("level2", level2), ("level3", level3)):
+        if name in model.levels:
+            styled[name] = add(name, lambda m, x, c, n=name: m.paint(n, x, c), x, code[name])
+    x = add("decoder.residuals", lambda m, x: residuals(m.decoder.residuals, x), styled["level3"])
+    for number, like in ((1, level2), (2, level1)):
+        name = f"level{3 - number}"
+        x = add(f"upsample{number}", lambda m, x, y=like: cut(upsample_bilinear(x), y), x)
+        x = add(f"decoder.up{number}", lambda m, x, n=number: getattr(m.decoder, f"up{n}")(x), x)
+        x = x + styled[name] if name in styled else x
+    add("decoder.output", lambda m, x: m.decoder.output(x) + 0.5, x)
+    add("whole", lambda m, x, c: m.stylize(x, c), content, code)
+    return found, state
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--checkpoint", default=DEFAULT, help="run directory or .safetensors model file")
+    add("--vgg", default="", help="VGG-19 weights, for a model that contains one")
+    add("--size", type=int, default=512, help="of the pictures, in pixels")
+    add("--batch", type=int, default=1, help="pictures at once")
+    add("--rounds", type=int, default=9, help="timed runs of each part")
+    add("--json", action="store_true", help="JSON instead of a table")
+    flags = parser.parse_args(arguments)
+    if flags.size < 32 or min(flags.batch, flags.rounds) < 1:
+        raise UserError("--size must be at least 32, --batch and --rounds at least 1.")
+    return flags
+
+
+def run(flags: argparse.Namespace) -> None:
+    import jax
+
+    from din_jax.tools.bench import ceilings, measure
+    from din_jax.tools.bench_cases import Program
+    from din_jax.weights.models import load_model
+
+    model = load_model(flags.checkpoint, vgg=flags.vgg).model
+    found, state = parts(model, (flags.size, flags.size), flags.batch)
+    programs = {
+        name: Program(lambda p=part: jax.block_until_ready(p.function(state, *p.inputs)))
+        for name, part in found.items()
+    }
+    peak = ceilings(flags.rounds)["multiply_adds"]
+    rows = []
+    for name, times in measure(programs, flags.rounds).items():
+        seconds = statistics.median(times) / 1e3
+        rows.append({"part": name, "ms": 1e3 * seconds, "macs": found[name].macs})
+    if flags.json:
+        print(json.dumps({"device": str(jax.devices()[0]), "peak": peak, "rows": rows}, indent=1))
+        return
+    total = {key: sum(row[key] for row in rows[:-1]) for key in ("ms", "macs")}
+    rows.insert(-1, {"part": "sum of parts", **total})
+    print(f"{'part':18} {'median ms':>9} {'GMAC':>7} {'GMAC/s':>7} {'%':>4}")
+    for row in rows:
+        speed = 1e3 * row["macs"] / row["ms"]
+        print(
+            f"{row['part']:18} {row['ms']:9.1f} {row['macs'] / 1e9:7.3f} {speed / 1e9:7.1f} "
+            f"{100 * speed / peak:4.0f}"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    try:
+        flags = parse(arguments)
+        keep_freed_memory()
+        run(flags)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
