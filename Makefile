@@ -4,7 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements.stamp
 PIP := $(PY) -m pip --disable-pip-version-check
-# As in pyproject.toml's `parity`. On Linux PyPI's own build brings gigabytes of CUDA.
+# As in pyproject.toml's `parity`. On Linux PyPI's own build brings gigabytes of CUDA, so the
+# makers' index of CPU builds is asked first.
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -29,8 +30,10 @@ test: lint ## lint, then run every test
 	$(PY) -m pytest -n auto
 
 parity: $(STAMP) ## install PyTorch (its CPU build) and compare numbers with it
-	$(PY) -c 'import torch' 2>/dev/null || $(PIP) install --quiet '$(TORCH)' --extra-index-url $(TORCH_INDEX)
-	$(PY) -m pytest -n auto tests/parity
+	@$(PY) -c 'import torch' 2>/dev/null \
+	    || $(PIP) install --quiet --retries 1 --index-url $(TORCH_INDEX) '$(TORCH)' 2>/dev/null \
+	    || $(PIP) install --quiet '$(TORCH)'
+	$(PY) -m pytest -n auto -m "not slow" tests/parity
 	$(PY) -m din_jax.tools.parity --brief
 
 lint: $(STAMP) ## check the style of the code
