@@ -5,7 +5,7 @@
 
 variant   data and weights                what to expect, on two CPU cores (docs/RESULTS.md)
 ""        COCO, WikiArt, VGG-19           the paper's rates and 160,000 steps: a GPU or TPU's work;
-                                          some 16 s a step of 8 pairs at 256 px here
+                                          some 4 s a step of 4 pairs at 256 px here
 fast      photographs, paintings, VGG-19  600 steps of 4 pairs at 64 px: content 1.87, style 0.93
 portable  the same; VGG-19 to train only  the included model's, and how it was trained
 k3 ...    as fast                         other dynamic convolutions
