@@ -2,7 +2,7 @@
 
 XLA asks the C library for all memory of a call at once and gives it back after. glibc hands large
 pieces back to the system, so that every call begins on pages that the kernel has yet to map and to
-clear: 71,000 page faults for one picture of 512 x 512. Kept memory makes none.
+clear: 71,000 page faults for one picture of 512 x 512, where kept memory leaves 3,800.
 """
 
 import ctypes
@@ -17,7 +17,9 @@ _STEP = 64 << 20  # bytes by which the heap grows
 
 
 def keep_freed_memory() -> bool:
-    """Lets this process keep what it frees for its next call: a third of the time of a picture.
+    """Lets this process keep what it frees for its next call.
+
+    A picture of 512 x 512 then takes 0.22 s instead of 0.31 on two cores (docs/RESULTS.md).
 
     Acts under glibc on machines whose JAX has no accelerator, and only before JAX has started a
     backend: call it first. The process stays as large as it ever was.

@@ -26,8 +26,9 @@ from din_jax.ops.statistics import EPSILON, mean_and_variance
 from din_jax.ops.winograd import winograd_conv
 
 FORMS = ("auto", "vmap", "matmul", "winograd")
-# Products of single groups are so thin that up to this many zeros cost less: 8 groups of 3x3 at
-# [1, 512, 512, 32] 540 -> 33 ms on two CPU cores.
+# Products of single groups are so thin that multiplying by zeros costs less: 8 groups of 3x3, with
+# their instance norm, at [1, 512, 512, 32] 540 -> 55 ms on two CPU cores. More groups than 8 were
+# not measured; the zeros grow with them, the products of groups do not.
 DENSE_GROUPS = 16
 
 
@@ -53,20 +54,12 @@ def dynamic_conv(
     """
     groups = _check(x, kernel, bias, form, dilation)
     kernel = kernel.astype(x.dtype)
-    side = kernel.shape[1]
-    padded = reflect_pad(x, dilation * (side // 2))
-    if form == "vmap":
-        y = _vmap_conv(padded, kernel, x.shape[1:3], groups, dilation)
-    elif kernel.shape[3] == 1 and kernel.shape[4] == groups:
-        y = _depthwise(x, padded, kernel, dilation)
+    side, depthwise = kernel.shape[1], kernel.shape[3:] == (1, groups)
+    if depthwise and dilation == 1 and side > 1 and form != "vmap":
+        y = shifted_depthwise(x, _filters(kernel), 1)
     else:
-        if 1 < groups <= DENSE_GROUPS:
-            kernel, groups = _block_diagonal(kernel, groups), 1
-        fast = _takes_winograd(form, x) and (side, groups, dilation) == (3, 1, 1)
-        if fast:
-            y = winograd_conv(padded, kernel)
-        else:
-            y = _matmul_conv(padded, kernel, x.shape[1:3], groups, dilation)
+        padded = reflect_pad(x, dilation * (side // 2))
+        y = _convolve(padded, kernel, x.shape[1:3], groups, form, dilation)
     if bias is None:
         return y
     with jax.named_scope("bias"):
@@ -135,19 +128,29 @@ def _vmap_conv(
     return jax.vmap(one)(padded, kernel)
 
 
-def _takes_winograd(form: str, x: Array) -> bool:
-    if form == "auto":
-        form = "winograd" if resolve_form("auto") == "shift" else "matmul"
-    return form == "winograd" and x.dtype.itemsize >= 4
+def _convolve(
+    padded: Array, kernel: Array, size: tuple[int, int], groups: int, form: str, dilation: int
+) -> Array:
+    """The convolution of a padded map in one of the forms."""
+    if form == "vmap":
+        return _vmap_conv(padded, kernel, size, groups, dilation)
+    if kernel.shape[3:] == (1, groups):
+        filters = _filters(kernel)
+        taps = shifted_taps(padded, len(filters), size, dilation=dilation)
+        return sum(tap * filters[i, j] for (i, j), tap in taps)
+    if 1 < groups <= DENSE_GROUPS:
+        kernel, groups = _block_diagonal(kernel, groups), 1
+    if form == "auto" and resolve_form("auto") == "shift":
+        form = "winograd"
+    fits = (kernel.shape[1], groups, dilation) == (3, 1, 1) and padded.dtype.itemsize >= 4
+    if form == "winograd" and fits:
+        return winograd_conv(padded, kernel)
+    return _matmul_conv(padded, kernel, size, groups, dilation)
 
 
-def _depthwise(x: Array, padded: Array, kernel: Array, dilation: int) -> Array:
-    """One K x K filter per channel and image."""
-    filters = kernel[:, :, :, 0].transpose(1, 2, 0, 3)[:, :, :, None, None]
-    if dilation == 1 and len(filters) > 1:
-        return shifted_depthwise(x, filters, 1)
-    taps = shifted_taps(padded, len(filters), x.shape[1:3], dilation=dilation)
-    return sum(tap * filters[i, j] for (i, j), tap in taps)
+def _filters(kernel: Array) -> Array:
+    """[B, K, K, 1, C] to [K, K, B, 1, 1, C], which multiplies a view of the map by tap."""
+    return kernel[:, :, :, 0].transpose(1, 2, 0, 3)[:, :, :, None, None]
 
 
 def _block_diagonal(kernel: Array, groups: int) -> Array:

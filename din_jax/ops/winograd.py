@@ -6,7 +6,8 @@ A tile of 2 x 2 outputs reads 4 x 4 inputs. Direct convolution takes 36 products
 
 takes 16 (Lavin & Gray 2016, section 4.1; * is element by element, and a matrix product over
 channels). B^T and A^T only add and subtract, so that the error in float32 is about that of the
-direct form, 1e-6 of the largest value; F(4x4, 3x3) is no faster here and ten times less exact.
+direct form, 1e-6 of the largest value; F(4x4, 3x3) is at most an eighth faster here and ten times
+less exact.
 """
 
 from collections.abc import Sequence

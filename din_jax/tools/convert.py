@@ -57,7 +57,7 @@ def read_like(like: str) -> Config:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return Config.from_dict(module.get_config(name).to_dict())
-    except (OSError, AttributeError, TypeError, ValueError) as error:
+    except (OSError, ImportError, SyntaxError, AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"--like takes a run, a model file or FILE.py:VARIANT, but '{like}' is none "
             f"({one_line(error)})."
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     try:
         run(parse(arguments))
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

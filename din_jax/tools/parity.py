@@ -99,8 +99,9 @@ def check(flags: argparse.Namespace) -> None:
     for name, value in (("steps", flags.steps), ("repeats", flags.repeats)):
         if value < 1:
             raise UserError(f"--{name} must be at least 1, not {value}.")
-    if min(*flags.images, flags.pairs) < 0:
-        raise UserError("--images and --pairs take numbers from 0 up.")
+    timed = (*flags.images, flags.pairs)
+    if min(timed) < 0 or max(timed) == 0:
+        raise UserError("--images and --pairs take numbers from 0 up, not all 0.")
     if flags.threads < 0:
         raise UserError(f"--threads must be 0 (all cores) or more, not {flags.threads}.")
 

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from din_jax.errors import UserError
 from din_jax.memory import keep_freed_memory
-
-DEFAULT = "din_jax/assets/din_portable.safetensors"
+from din_jax.tools.demo import MODEL
 
 
 class Part(NamedTuple):
@@ -94,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--checkpoint", default=DEFAULT, help="run directory or .safetensors model file")
+    add("--checkpoint", default=MODEL, help="run directory or .safetensors model file")
     add("--vgg", default="", help="VGG-19 weights, for a model that contains one")
     add("--size", type=int, default=512, help="of the pictures, in pixels")
     add("--batch", type=int, default=1, help="pictures at once")
@@ -144,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags = parse(arguments)
         keep_freed_memory()
         run(flags)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

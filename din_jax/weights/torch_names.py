@@ -182,6 +182,7 @@ def write_torch(path: str | Path, variables: Mapping[str, Any]) -> Path:
             f"weights for PyTorch are written to a .safetensors file, not to {path}; from there "
             "torch.save can make a .pth"
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(safetensors.numpy.save(to_torch(variables)))

@@ -36,7 +36,7 @@ def model(tmp_path_factory):
 
 def test_there_and_back_is_bit_exact(model, tmp_path, capsys):
     path, arrays = model
-    state, back = tmp_path / "state.safetensors", tmp_path / "back.safetensors"
+    state, back = tmp_path / "new" / "state.safetensors", tmp_path / "back.safetensors"
     assert convert.main(["to-torch", str(path), str(state)]) == 0
     stored = safetensors.numpy.load_file(state)
     assert set(stored) == {torch_name(name) for name in arrays}
@@ -75,6 +75,7 @@ def test_the_model_may_be_a_config_file_or_a_run_without_a_checkpoint(model, tmp
     [
         (["to-torch", "nowhere", "state.safetensors"], "there is no model 'nowhere'"),
         (["to-torch", "MODEL", "state.pth"], "written to a .safetensors file"),
+        (["from-torch", "MODEL", "m.safetensors", "--like", "broken.py"], "FILE.py:VARIANT"),
         (["from-torch", "nowhere.pth", "m.safetensors", "--like", "MODEL"], "nowhere.pth"),
         (["from-torch", "MODEL", "m.safetensors", "--like", "MODEL"], "is unexpected"),
         (["from-torch", "MODEL", "m.safetensors", "--like", "nothing.py"], "FILE.py:VARIANT"),
@@ -87,7 +88,8 @@ def test_the_model_may_be_a_config_file_or_a_run_without_a_checkpoint(model, tmp
 def test_mistakes_are_one_sentence(arguments, says, model, tmp_path, monkeypatch, capsys):
     arguments = [x.replace("MODEL", str(model[0])).replace("ROOT", str(ROOT)) for x in arguments]
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.py").write_text("def get_config(:")
     assert convert.main(arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and says in err and err.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.py"]
