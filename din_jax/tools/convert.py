@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from din_jax.config import Config
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -80,12 +80,7 @@ def run(flags: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    try:
-        run(parse(arguments))
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(parse(arguments)))
 
 
 if __name__ == "__main__":

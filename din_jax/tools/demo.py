@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 
 MODEL = Path(__file__).parents[1] / "assets" / "din_portable.safetensors"
@@ -45,6 +45,7 @@ def read_or_draw(where: str, kind: str, size: int) -> list:
 
 
 def run(flags: argparse.Namespace):
+    keep_freed_memory()
     from din_jax.data import save_image
     from din_jax.data.sheets import contact_sheet
     from din_jax.inference.engine import Engine
@@ -70,14 +71,7 @@ def run(flags: argparse.Namespace):
 
 
 def main() -> int:
-    try:
-        flags = parse(sys.argv[1:])
-        keep_freed_memory()
-        run(flags)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(parse(sys.argv[1:])))
 
 
 if __name__ == "__main__":

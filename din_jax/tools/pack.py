@@ -11,7 +11,7 @@ import dataclasses
 import sys
 
 from din_jax.config import Config
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -56,12 +56,7 @@ def run(flags: argparse.Namespace):
 
 
 def main() -> int:
-    try:
-        run(parse(sys.argv[1:]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(parse(sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.demo import MODEL
 
@@ -106,6 +106,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(flags: argparse.Namespace) -> None:
+    keep_freed_memory()
     import jax
 
     from din_jax.tools.bench import ceilings, measure
@@ -139,14 +140,7 @@ def run(flags: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    try:
-        flags = parse(arguments)
-        keep_freed_memory()
-        run(flags)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(parse(arguments)))
 
 
 if __name__ == "__main__":
