@@ -13,9 +13,9 @@ import contextvars
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.blocks import block_kernel, from_blocks, to_blocks
 from din_jax.ops.depthwise import shifted_depthwise
 from din_jax.ops.padding import reflect_pad
 from din_jax.ops.winograd import winograd_conv
@@ -88,50 +88,34 @@ def conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Arra
 def _is_wide(x: Array, kernel: Array) -> bool:
     """Whether the products that Winograd's form saves outweigh its transforms.
 
-    On two cores, forward: 256-256 at [4, 64, 64] 109 -> 70 ms, 128-128 at [4, 128, 128] 105 -> 80,
-    64-128 there 58 -> 52, but 64-64 at [4, 256, 256] 116 -> 132 and 256-256 at [4, 16, 16] 9.5 ->
-    11.5. In 16 bit its sums would lose digits.
+    On two cores, forward: 256-256 at [4, 64, 64] 114 -> 67 ms, 128-128 at [4, 128, 128] 109 -> 84,
+    64-64 at [4, 256, 256] 110 -> 112, but with all gradients 599 -> 326. At [1, 16, 16] 512-512
+    takes 23 -> 31 with gradients: the kernel's transforms outweigh so few pixels. In 16 bit its
+    sums would lose digits.
     """
     inputs, outputs = kernel.shape[2:]
     pixels = x.size // inputs
-    many = min(inputs, outputs) >= 64 and inputs * outputs >= 64 * 128 and pixels >= 4096
-    return many and x.dtype.itemsize >= 4
+    return min(inputs, outputs) >= 64 and pixels >= 1024 and x.dtype.itemsize >= 4
 
 
-def _by_blocks(padded: Array, kernel: Array, size: tuple[int, int], n: int = 2) -> Array:
-    """A convolution of n x n pixels at a time: their channels side by side, kernels to match.
+def _by_blocks(padded: Array, kernel: Array, size: tuple[int, int]) -> Array:
+    """A large kernel on few channels, 2 x 2 pixels at a time (see `ops.blocks`).
 
-    A pixel of the result is a block of the n x n * O channels, computed from whole blocks of n x n
-    pixels by a kernel of ceil((K + n - 1) / n) blocks, which holds the K x K one once per pixel of
-    the block, moved to it. 9x9 3-32 becomes 5x5 12-128: 1.2 times the products, but the matrix
-    product inside has enough rows and columns (330 against 139 ms at 512 x 512, 82 against 24 at
-    [4, 128, 128, 3], the kernel's gradient 99 against 50; 3x3 gained nothing).
+    9x9 3-32 becomes 5x5 12-128: 1.2 times the products, but 330 against 139 ms at 512 x 512, 82
+    against 24 at [4, 128, 128, 3], the kernel's gradient 99 against 50. A static 3x3 gained
+    nothing.
     """
-    b, height, width, inputs = padded.shape
-    side, outputs = kernel.shape[0], kernel.shape[3]
-    rows, columns = -(-height // n), -(-width // n)
-    padded = jnp.pad(padded, ((0, 0), (0, rows * n - height), (0, columns * n - width), (0, 0)))
-    blocks = padded.reshape(b, rows, n, columns, n, inputs).transpose(0, 1, 3, 2, 4, 5)
-    taps = -(-(side + n - 1) // n)
-    rest = taps * n - side
-    moved = [
-        jnp.pad(kernel, ((i, rest - i), (j, rest - j), (0, 0), (0, 0)))
-        for i in range(n)
-        for j in range(n)
-    ]
-    moved = jnp.stack(moved, 3).reshape(taps, n, taps, n, inputs, n * n * outputs)
+    moved = block_kernel(kernel)
+    taps = moved.shape[0]
     y = lax.conv_general_dilated(
-        blocks.reshape(b, rows, columns, n * n * inputs),
-        moved.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, n * n * inputs, -1),
+        to_blocks(padded),
+        moved,
         (1, 1),
         # Padded by zeros and cut off again, as in `conv2d`.
         ((taps // 2, (taps - 1) // 2),) * 2,
         dimension_numbers=DIMENSIONS,
     )
-    rows, columns = -(-size[0] // n), -(-size[1] // n)
-    y = y[:, taps // 2 : taps // 2 + rows, taps // 2 : taps // 2 + columns]
-    y = y.reshape(b, rows, columns, n, n, outputs).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(b, rows * n, columns * n, outputs)[:, : size[0], : size[1]]
+    return from_blocks(y[:, taps // 2 :, taps // 2 :], *size)
 
 
 def depthwise_conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Array:

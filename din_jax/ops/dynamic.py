@@ -9,9 +9,8 @@ The paper's dynamic transformation (Jing et al. 2020, eq. 4):
             slow, and a batch-sharded input is gathered or refused by the compiler;
   "matmul"  a batched matrix product (1 x 1), or one per shifted view of the map (K x K), no
             collectives when the batch is sharded; depthwise kernels become shifted products;
-  "winograd"  the same with fewer products where the kernel is 3 x 3, without dilation, neither
-            depthwise nor in 16 bit: on two CPU cores 33 -> 17 ms at [1, 128, 128, 128], 59 -> 33
-            at [1, 512, 512, 32], 283 -> 158 at [8, 128, 128, 128];
+  "winograd"  the same with fewer products where the kernel is 3 x 3 or 5 x 5, without dilation,
+            neither depthwise nor in 16 bit (see `ops.winograd`);
   "auto"    "winograd" on CPU, "matmul" elsewhere.
 """
 
@@ -19,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.blocks import block_kernel, from_blocks, to_blocks
 from din_jax.ops.convolution import DIMENSIONS, resolve_form
 from din_jax.ops.depthwise import shifted_depthwise, shifted_taps
 from din_jax.ops.padding import reflect_pad
@@ -26,10 +26,16 @@ from din_jax.ops.statistics import EPSILON, mean_and_variance
 from din_jax.ops.winograd import winograd_conv
 
 FORMS = ("auto", "vmap", "matmul", "winograd")
-# Products of single groups are so thin that multiplying by zeros costs less: 8 groups of 3x3, with
-# their instance norm, at [1, 512, 512, 32] 540 -> 55 ms on two CPU cores. More groups than 8 were
-# not measured; the zeros grow with them, the products of groups do not.
+# Products of single groups are so thin that multiplying by zeros costs less. More groups than 8
+# were not measured; the zeros grow with them, the products of groups do not.
 DENSE_GROUPS = 16
+# Winograd's form takes as many groups at once as have this many channels: 8 groups of 3x3 with
+# gradients at [1, 64, 64, 128] 13.5, 10.0, 14.8 and 13.2 ms with 16, 32, 64 and all 128 channels on
+# two CPU cores, at [1, 256, 256, 64] 76, 69 and 90 with 16, 32 and 64.
+WIDE = 32
+# Up to here 5x5 is 3x3 on blocks of 2 x 2 pixels: [1, 512, 512, 32] 110 -> 75 ms, [1, 256, 256, 64]
+# 72 -> 65; with 128 channels 55 -> 76.
+FEW_CHANNELS = 64
 
 
 def dynamic_conv(
@@ -138,14 +144,39 @@ def _convolve(
         filters = _filters(kernel)
         taps = shifted_taps(padded, len(filters), size, dilation=dilation)
         return sum(tap * filters[i, j] for (i, j), tap in taps)
-    if 1 < groups <= DENSE_GROUPS:
-        kernel, groups = _block_diagonal(kernel, groups), 1
     if form == "auto" and resolve_form("auto") == "shift":
         form = "winograd"
-    fits = (kernel.shape[1], groups, dilation) == (3, 1, 1) and padded.dtype.itemsize >= 4
+    # 7 x 7 takes 42 for 48 ms at [1, 64, 64, 128], but compiles 10 seconds.
+    fits = kernel.shape[1] in (3, 5) and dilation == 1 and padded.dtype.itemsize >= 4
     if form == "winograd" and fits:
-        return winograd_conv(padded, kernel)
+        parts = [_winograd(*part) for part in _dense_parts(padded, kernel, groups)]
+        return jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0]
+    if 1 < groups <= DENSE_GROUPS:
+        kernel, groups = _block_diagonal(kernel, groups), 1
     return _matmul_conv(padded, kernel, size, groups, dilation)
+
+
+def _winograd(padded: Array, kernel: Array) -> Array:
+    height, width = (n - kernel.shape[1] + 1 for n in padded.shape[1:3])
+    if kernel.shape[1] == 5 and max(kernel.shape[3:]) <= FEW_CHANNELS:
+        # As 3x3 on blocks of 2 x 2 pixels.
+        blocks = lax.optimization_barrier(to_blocks(padded))
+        return from_blocks(winograd_conv(blocks, block_kernel(kernel)), height, width)
+    return winograd_conv(padded, kernel)
+
+
+def _dense_parts(padded: Array, kernel: Array, groups: int) -> list[tuple[Array, Array]]:
+    """Channels and kernels of as many groups at a time as make a product wide enough."""
+    per_group = padded.shape[-1] // groups
+    together = next(
+        n
+        for n in range(1, groups + 1)
+        if groups % n == 0 and (n * per_group >= WIDE or n == groups)
+    )
+    count = groups // together
+    inputs, outputs = jnp.split(padded, count, -1), jnp.split(kernel, count, -1)
+    dense = [_block_diagonal(part, together) for part in outputs]
+    return list(zip(inputs, dense, strict=True))
 
 
 def _filters(kernel: Array) -> Array:
@@ -155,10 +186,14 @@ def _filters(kernel: Array) -> Array:
 
 def _block_diagonal(kernel: Array, groups: int) -> Array:
     """[B, K, K, I / groups, O] to the dense [B, K, K, I, O] that does the same."""
-    *sides, per_group, out = kernel.shape
-    blocks = kernel.reshape(*sides, 1, per_group, groups, out // groups)
-    own = jnp.eye(groups, dtype=kernel.dtype)[:, None, :, None]
-    return (blocks * own).reshape(*sides, groups * per_group, out)
+    per_group = kernel.shape[-2]
+    # By padding: the gradient of a product with a mask is a sum over groups, which jaxlib 0.10.2
+    # hands to YNNPACK, and that read outside its memory with two groups.
+    columns = [
+        jnp.pad(part, ((0, 0),) * 3 + ((i * per_group, (groups - 1 - i) * per_group), (0, 0)))
+        for i, part in enumerate(jnp.split(kernel, groups, -1))
+    ]
+    return jnp.concatenate(columns, -1) if groups > 1 else kernel
 
 
 def _matmul_conv(

@@ -11,6 +11,8 @@ from din_jax.ops.normalization import instance_norm
 
 # (groups, inputs, outputs): dense, grouped, depthwise, depthwise with a multiplier, many groups.
 GROUPS = [(1, 4, 6), (2, 4, 6), (4, 4, 4), (4, 4, 8), (17, 34, 17)]
+# As many groups are taken at once as have 32 channels: parts of two, of three, one group each.
+PARTS = [(6, 96, 12), (6, 66, 6), (2, 80, 4)]
 FORMS = ("vmap", "matmul", "winograd")
 
 
@@ -32,6 +34,21 @@ def test_all_forms_equal_a_plain_loop(rng, reference, side, groups, inputs, outp
     expected = reference.convolve_each(*case)
     for form, y in in_every_form(dynamic_conv, *case).items():
         np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
+
+
+@pytest.mark.parametrize("side,groups,inputs,outputs", [(5, 1, 65, 3), *((3, *p) for p in PARTS)])
+def test_groups_by_parts_and_wide_kernels_equal_vmap(rng, side, groups, inputs, outputs):
+    """5x5 of more than 64 channels is not the 3x3 on blocks that it is below."""
+    x, kernel, _ = random_case(rng, side, groups, inputs, outputs)
+    kernel /= (inputs / groups) ** 0.5
+
+    def both(form):
+        y, pull = jax.vjp(lambda x, k: dynamic_conv(x, k, form=form), x, kernel)
+        return y, *pull(jnp.cos(y))
+
+    expected, result = (jax.jit(both, static_argnums=0)(form) for form in ("vmap", "winograd"))
+    for a, b in zip(result, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
 
 
 @pytest.mark.parametrize("groups,inputs,outputs", [GROUPS[0], GROUPS[2]])
