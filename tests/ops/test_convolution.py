@@ -30,11 +30,15 @@ def test_every_form_equals_a_plain_loop(rng, reference, side, stride, size):
             np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
 
 
-@pytest.mark.parametrize("side,inputs", [(7, 1), (9, 3), (9, 4)])
+@pytest.mark.parametrize(
+    "side,inputs,outputs", [(7, 1, 2), (9, 3, 2), (9, 4, 2), (3, 3, 16), (3, 16, 3), (3, 17, 1)]
+)
 @pytest.mark.parametrize("size", [(8, 10), (9, 11)])
-def test_large_kernels_on_few_channels_equal_a_plain_loop(rng, reference, side, inputs, size):
+def test_from_or_to_few_channels_it_equals_a_plain_loop(
+    rng, reference, side, inputs, outputs, size
+):
     x = jnp.asarray(rng.normal(size=(2, *size, inputs)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(side, side, inputs, 2)) / side, jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(side, side, inputs, outputs)) / side, jnp.float32)
 
     @jax.jit
     def values_and_gradients(x, kernel):

@@ -1,0 +1,60 @@
+"""What the taps of a small kernel read, side by side as channels, and its transpose: for CPU.
+
+    stack_taps(x)[p, (t, c)] = x[p + t, c]          sum_taps(y)[p, c] = sum_t y[p + t, (t, c)]
+
+t runs over K x K, row by row. With a product before or after they are a convolution from few, or to
+few channels, where the map that is K * K times as wide stays small:
+
+    y = stack_taps(x) @ kernel[(t, i), o]           y = sum_taps(x @ kernel[i, (t, o)])
+
+Each is the other's gradient, turned around; XLA's own, from slices, takes longer on CPU.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+def _views(padded: Array, side: int) -> list[Array]:
+    height, width = (n - side + 1 for n in padded.shape[1:3])
+    # Else XLA on CPU pads anew in every read.
+    padded = lax.optimization_barrier(padded)
+    return [padded[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
+
+
+def _zero_border(x: Array, width: int) -> Array:
+    return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def stack_taps(padded: Array, side: int) -> Array:
+    """[B, H + K - 1, W + K - 1, C] to [B, H, W, K K C]."""
+    return jnp.concatenate(_views(padded, side), -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def sum_taps(padded: Array, side: int) -> Array:
+    """[B, H + K - 1, W + K - 1, K K C] to [B, H, W, C]."""
+    channels = padded.shape[-1] // side**2
+    views = enumerate(_views(padded, side))
+    return sum(view[..., i * channels : (i + 1) * channels] for i, view in views)
+
+
+def _turned(x: Array, side: int) -> Array:
+    """The taps in reverse order: [B, H, W, K K C]."""
+    return x.reshape(*x.shape[:3], side**2, -1)[..., ::-1, :].reshape(x.shape)
+
+
+def _stack_backward(side: int, _: None, gradient: Array) -> tuple[Array]:
+    return (sum_taps(_zero_border(_turned(gradient, side), side - 1), side),)
+
+
+def _sum_backward(side: int, _: None, gradient: Array) -> tuple[Array]:
+    views = _views(_zero_border(gradient, side - 1), side)
+    return (jnp.concatenate(views[::-1], -1),)
+
+
+stack_taps.defvjp(lambda padded, side: (stack_taps(padded, side), None), _stack_backward)
+sum_taps.defvjp(lambda padded, side: (sum_taps(padded, side), None), _sum_backward)
