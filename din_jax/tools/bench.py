@@ -60,7 +60,8 @@ def measure(
 ) -> dict[str, list[float]]:
     """Milliseconds of each program, all run once in turn per round, after one to warm up.
 
-    A program that would take more than `budget` seconds in all is run fewer times, at least once.
+    A program that would take more than `budget` seconds in all is run fewer times, and one that
+    alone takes longer only that once, to warm up.
     """
     times: dict[str, list[float]] = {name: [] for name in programs}
     wanted = {}
@@ -71,10 +72,10 @@ def measure(
             start = time.perf_counter()
             program.run()
             seconds = time.perf_counter() - start
-            if number:
+            if not number:
+                wanted[name] = int(min(rounds, budget / seconds))
+            if number or not wanted[name]:
                 times[name].append(1e3 * seconds)
-            else:
-                wanted[name] = max(1, int(min(rounds, budget / seconds)))
     return times
 
 
