@@ -104,16 +104,36 @@ def _inside_and_border_forward(x, kernel):
 
 def _inside_and_border_backward(saved, gradient):
     x, kernel = saved
-    side = kernel.shape[0]
-    pad = side // 2
-
-    # Inside and border apart would be slower here: 190 against 48 ms on [4, 128, 128, 64].
-    to_padded = _transposed(gradient, kernel, tuple(n + 2 * pad for n in x.shape[1:3]))
-    to_x = _fold_back(_fold_back(to_padded, pad, 1), pad, 2)
-    return to_x, _kernel_gradient(reflect_pad(x, pad), gradient, kernel, 1)
+    padded = reflect_pad(x, kernel.shape[0] // 2)
+    return _folded_transpose(gradient, kernel), _kernel_gradient(padded, gradient, kernel, 1)
 
 
 _inside_and_border.defvjp(_inside_and_border_forward, _inside_and_border_backward)
+
+
+def _folded_transpose(gradient: Array, kernel: Array) -> Array:
+    """The gradient to a map that was padded by reflection: what lies outside goes to its mirror.
+
+    The map is computed as such and only what lies outside apart, from the outer rows and columns of
+    the gradient: a map with its border, cut afterwards, takes 9.7 instead of 5.6 ms at
+    [1, 512, 512, 32].
+    """
+    pad = kernel.shape[0] // 2
+    h, w = gradient.shape[1:3]
+
+    def transposed(part: Array) -> Array:
+        return _transposed(part, kernel, tuple(n + 2 * pad for n in part.shape[1:3]))
+
+    around = jnp.pad(gradient, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    x = _sum_of_products(lax.optimization_barrier(around), kernel[::-1, ::-1], (h, w))
+    above = _fold_back(transposed(gradient[:, :pad])[:, :pad], pad, 2)
+    below = _fold_back(transposed(gradient[:, -pad:])[:, -pad:], pad, 2)
+    left = transposed(gradient[:, :, :pad])[:, pad : pad + h, :pad]
+    right = transposed(gradient[:, :, -pad:])[:, pad : pad + h, -pad:]
+    x = x.at[:, 1 : 1 + pad].add(above[:, ::-1])
+    x = x.at[:, h - 1 - pad : h - 1].add(below[:, ::-1])
+    x = x.at[:, :, 1 : 1 + pad].add(left[:, :, ::-1])
+    return x.at[:, :, w - 1 - pad : w - 1].add(right[:, :, ::-1])
 
 
 def _fold_back(padded: Array, pad: int, axis: int) -> Array:
@@ -133,28 +153,28 @@ def _fold_back(padded: Array, pad: int, axis: int) -> Array:
 
 
 def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int) -> Array:
-    """sum over pixels, and images where they share a kernel, of tap * gradient, row by row.
+    """sum over pixels, and images where they share a kernel, of tap * gradient.
 
-    One pass over the maps with a row of all taps in cache; the batch axis is summed last, so that
-    a sharded batch needs one reduction.
+    One pass over the maps, a row of all taps in cache at a time, added to a row per tap: sums along
+    the rows come last, since XLA on CPU runs each on one core (51 -> 26 ms on [8, 128, 128, 128]).
+    The batch axis is summed at the very end, so that a sharded batch needs one reduction.
     """
     b, height, width, channels = gradient.shape
     side = kernel.shape[0]
     wide = jnp.promote_types(padded.dtype, jnp.float32)
+    stop = (width - 1) * stride + 1
 
-    def add_row(total, row):
-        rows = lax.dynamic_slice_in_dim(padded, row * stride, side, 1)
-        g = lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False)
-        stop = (width - 1) * stride + 1
-        products = [
-            jnp.sum(rows[:, i, j : j + stop : stride] * g, 1, dtype=wide)
-            for i in range(side)
-            for j in range(side)
-        ]
-        return total + jnp.stack(products, 1), None
+    def add_row(totals, row):
+        rows = lax.dynamic_slice_in_dim(padded, row * stride, side, 1).astype(wide)
+        g = lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False).astype(wide)
+        return [
+            total + rows[:, tap // side, tap % side : tap % side + stop : stride] * g
+            for tap, total in enumerate(totals)
+        ], None
 
-    start = jnp.zeros((b, side * side, channels), wide)
-    total, _ = lax.scan(add_row, start, jnp.arange(height))
+    start = [jnp.zeros((b, width, channels), wide)] * side**2
+    totals, _ = lax.scan(add_row, start, jnp.arange(height))
+    total = jnp.stack([each.sum(1) for each in totals], 1)
     if kernel.ndim == 3:
         return total.sum(0).reshape(kernel.shape).astype(kernel.dtype)
     return total.swapaxes(0, 1).reshape(kernel.shape).astype(kernel.dtype)
