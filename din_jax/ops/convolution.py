@@ -107,13 +107,13 @@ def _is_wide(x: Array, kernel: Array) -> bool:
     """Whether the products that Winograd's form saves outweigh its transforms.
 
     On two cores, forward: 256-256 at [4, 64, 64] 114 -> 67 ms, 128-128 at [4, 128, 128] 109 -> 84,
-    64-64 at [4, 256, 256] 110 -> 112, but with all gradients 599 -> 326. At [1, 16, 16] 512-512
-    takes 23 -> 31 with gradients: the kernel's transforms outweigh so few pixels. In 16 bit its
-    sums would lose digits.
+    64-64 at [4, 256, 256] 110 -> 112, but with all gradients 599 -> 326. Fewer pixels gain
+    milliseconds (256-256 at [4, 16, 16] 9.5 -> 4.6, with all gradients 18 -> 32) and cost seconds
+    of compilation. In 16 bit its sums would lose digits.
     """
     inputs, outputs = kernel.shape[2:]
     pixels = x.size // inputs
-    return min(inputs, outputs) >= 64 and pixels >= 1024 and x.dtype.itemsize >= 4
+    return min(inputs, outputs) >= 64 and pixels >= 4096 and x.dtype.itemsize >= 4
 
 
 def _by_blocks(padded: Array, kernel: Array, size: tuple[int, int]) -> Array:
