@@ -136,8 +136,8 @@ def _elements(sizes: _Sizes, piece: int) -> int:
 def _combine(matrix: Sequence[Sequence[float]], arrays: Sequence[Array]) -> list[Array]:
     """The product of a matrix of few, small entries with a list of arrays, as sums.
 
-    Not as a matrix product, which is thin: the transform of a 3x3 kernel of 128-128 channels took
-    as long as half the convolution of a 64 x 64 map.
+    Not as a matrix product, which is thin: with sums for the kernel's transform, 3x3 at
+    [1, 64, 64, 128] took 5.0 instead of 6.5 ms on two cores.
     """
     sums = []
     for row in matrix:
@@ -178,19 +178,19 @@ def _kernel_gradient(padded: Array, gradient: Array, kernel: Array) -> Array:
         return [lax.slice_in_dim(x, i, None, TILE, axis) for i in range(TILE)]
 
     spread = [_combine(SPREAD, halves(row, 2)) for row in _combine(SPREAD, halves(gradient, 1))]
-    shared = kernel.ndim == 4
     products: dict[tuple[int, int, int, int], Array] = {}
     for (i, j, p, q), tile in _tiles(padded, sizes):
         columns = tile.reshape(b, -1, tile.shape[-1])
         rows = spread[i][j].reshape(b, -1, outputs)
         # Image by image also for a shared kernel: at [1, 512, 512, 32] one sum over both axes takes
         # twice the time.
-        product = jnp.einsum("bni,bno->bio", columns, rows)
-        products[i, j, p, q] = product.sum(0) if shared else product
+        products[i, j, p, q] = jnp.einsum("bni,bno->bio", columns, rows)
     shape = (READ, READ, sizes.pieces, sizes.pieces)
     nothing = jnp.zeros_like(products[0, 0, 0, 0])
     elements = jnp.stack([products.get(index, nothing) for index in np.ndindex(shape)])
-    elements = elements.reshape(*shape, *nothing.shape)
+    if kernel.ndim == 4:  # once for all, so that a sharded batch needs one reduction
+        elements = elements.sum(1)
+    elements = elements.reshape(*shape, *elements.shape[1:])
     down = jnp.stack(_combine(TAP_SUMS, _along(elements, 0)))
     taps = jnp.stack(_combine(TAP_SUMS, _along(down, 1)), 1)
     lead = kernel.ndim - 4
