@@ -35,6 +35,9 @@ class DataConfig:
     threads: int = 8  # decoding threads per process
     workers: int = 0  # decoding processes; 0 decodes in threads alone
     prefetch: int = 16  # batches kept ready
+    resident: bool = False  # all pictures decoded once and kept in memory; crops cut on the device
+    kept_crops: int = 0  # crops per picture whose VGG targets are computed once; needs `resident`
+    kept_folder: str = ""  # where kept targets are written; "" is the user's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +79,8 @@ class LossConfig:
     content_weight: float = 1.0
     style_weight: float = 10.0  # on the mean over style layers (AdaIN sums: its 10 is 40 here)
     gram_weight: float = 0.0
-    descriptor_weight: float = 1.0  # on the MobileNet's regression of VGG's style statistics
+    descriptor_weight: float = 1.0  # on the MobileNet's regression of VGG's style statistics; 0:
+    # it learns nothing in this run, and the nets read VGG's
     variation_weight: float = 0.0
 
 
@@ -91,6 +95,7 @@ class OptimConfig:
     warmup: int = 100  # steps from zero to the learning rate
     decay: str = "constant"  # "constant" or "cosine" (to a hundredth at the last step)
     clip: float = 0.0  # largest global gradient norm; 0 = no clipping
+    average: float = 0.0  # decay per step of the averaged parameters that are saved; 0 = none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +109,8 @@ class TrainConfig:
     )
     initialize: str = ""  # model file or run directory whose parameters to start from
     compute_dtype: str = "float32"  # or "bfloat16"; parameters and statistics stay float32
+    products: str = "float32"  # or "bfloat16": factors of products rounded to it, sums in float32
+    steps_per_call: int = 1  # steps that run on the device without a word from the host
     params: str = "replicated"  # or "sharded": large parameters split over the data axis
     log_every: int = 50  # steps
     grid_every: int = 1000  # steps between picture grids
@@ -203,6 +210,7 @@ def _check(c: Config):
     _one_of("config.optim.decay", c.optim.decay, ("constant", "cosine"))
     _one_of("config.train.compute_dtype", c.train.compute_dtype, ("float32", "bfloat16"))
     _one_of("config.train.params", c.train.params, ("replicated", "sharded"))
+    _one_of("config.train.products", c.train.products, ("float32", "bfloat16"))
     m, d, t = c.model, c.data, c.train
     _require(m.kernel % 2 == 1, f"config.model.kernel must be odd, not {m.kernel}.")
     _require(
@@ -244,7 +252,17 @@ def _check(c: Config):
     _require(
         t.batch >= 1 and t.steps >= 1, "config.train.batch and config.train.steps must be positive."
     )
-    for name in ("log_every", "grid_every", "validate_every", "checkpoint_every", "keep_last"):
+    _require(
+        d.kept_crops >= 0 and (d.resident or not d.kept_crops),
+        f"config.data.kept_crops must be 0, or positive with config.data.resident, not "
+        f"{d.kept_crops}.",
+    )
+    _require(
+        0 <= c.optim.average < 1,
+        f"config.optim.average must lie in 0..1, 1 excluded, not {c.optim.average}.",
+    )
+    for name in ("log_every", "grid_every", "validate_every", "checkpoint_every", "keep_last",
+                 "steps_per_call"):
         value = getattr(t, name)
         _require(value >= 1, f"config.train.{name} must be at least 1, not {value}.")
     _require(c.optim.learning_rate > 0, "config.optim.learning_rate must be positive.")

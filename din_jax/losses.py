@@ -40,9 +40,14 @@ def style_loss(stylized: Statistics, style: Statistics) -> dict[str, Array]:
     }
 
 
-def gram_loss(stylized: Features, style: Features, layers: Iterable[str]) -> dict[str, Array]:
+def gram_matrices(features: Features, layers: Iterable[str]) -> dict[str, Array]:
+    """Gram matrix [B, C, C] of each layer: what the Gram loss compares."""
+    return {name: gram_matrix(features[name]) for name in layers}
+
+
+def gram_loss(stylized: Mapping[str, Array], style: Mapping[str, Array]) -> dict[str, Array]:
     """MSE between Gram matrices (Gatys et al. 2016, eq. 4 up to a constant), per layer."""
-    return {name: _mse(gram_matrix(stylized[name]), gram_matrix(style[name])) for name in layers}
+    return {name: _mse(gram, style[name]) for name, gram in stylized.items()}
 
 
 def total_variation(images: Array) -> Array:

@@ -12,7 +12,7 @@ import torch
 
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import TrainState
-from din_jax.training.step import Objective, layers_read, make_train_step
+from din_jax.training.step import Objective, make_train_step
 from din_jax.weights.torch_names import to_torch
 from parity.pair import Pair, as_torch
 from parity.reference import training as reference
@@ -52,7 +52,7 @@ def jax_training(pair: Pair, batch: Batch, steps: int) -> JaxTraining:
     """The state at step 0 and the update, compiled for batches of this shape."""
     config = pair.config
     settings = Settings(dataclasses.replace(config.train, compute_dtype=pair.dtype), config.loss)
-    objective = Objective(config.loss, pair.weights.preprocessing, layers_read(config.model))
+    objective = Objective.of(config, pair.weights.preprocessing)
     optimizer = keep_update(make_optimizer(config.optim, steps))
     start = optimizer.init(pair.params)
     state = TrainState(jnp.zeros((), jnp.int32), pair.params, pair.stats, start)

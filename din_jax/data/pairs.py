@@ -131,7 +131,7 @@ def validation_pairs(config: DataConfig, count: int, seed: int) -> list[dict[str
     """
     chosen = []
     for kind in ("content", "style"):
-        reader, crop = ImageReader(_source(config, kind, "validation")), _crop_side(config, kind)
+        reader, crop = ImageReader(source_of(config, kind, "validation")), crop_side(config, kind)
         center = CenterCrop(reader, crop, _typical_short_side(config, crop))
         rng = np.random.default_rng([seed, kind == "style"])
         rounds = math.ceil(count / len(reader.source))
@@ -144,11 +144,11 @@ def _side(config, kind, seed, split, shard_index, shard_count) -> "grain.MapData
     """One side of the pairs: an endless MapDataset of uint8 crops."""
     import grain
 
-    reader, crop = ImageReader(_source(config, kind, split)), _crop_side(config, kind)
+    reader, crop = ImageReader(source_of(config, kind, split)), crop_side(config, kind)
     numbers = grain.MapDataset.range(len(reader.source))
     if split == "train":
         jitter = config.style_jitter if kind == "style" else 0.0
-        cropper = RandomCrop(reader, crop, _short_sides(config, crop), config.flip, jitter)
+        cropper = RandomCrop(reader, crop, short_sides(config, crop), config.flip, jitter)
         crops = numbers.shuffle(seed=_derive_seed(seed, f"{kind} shuffle")).random_map(
             cropper, seed=_derive_seed(seed, f"{kind} crop")
         )
@@ -160,9 +160,10 @@ def _side(config, kind, seed, split, shard_index, shard_count) -> "grain.MapData
     return crops.slice(slice(shard_index, usable, shard_count)).repeat()
 
 
-def _source(config: DataConfig, kind: str, split: str) -> Source:
+def source_of(config: DataConfig, kind: str, split: str) -> Source:
+    """The "content" or "style" pictures of the "train" or "validation" part."""
     training, validation = getattr(config, kind), getattr(config, f"{kind}_validation")
-    size = max(config.resize, _crop_side(config, kind))
+    size = max(config.resize, crop_side(config, kind))
     if validation:
         return open_source(training if split == "train" else validation, kind, size=size)
     parts = split_source(open_source(training, kind, size=size), config.validation)
@@ -175,17 +176,19 @@ def _source(config: DataConfig, kind: str, split: str) -> Source:
     return part
 
 
-def _crop_side(config: DataConfig, kind: str) -> int:
+def crop_side(config: DataConfig, kind: str) -> int:
+    """Side of the square crops of a kind, px."""
     return config.style_crop or config.crop if kind == "style" else config.crop
 
 
-def _short_sides(config: DataConfig, crop: int) -> tuple[int, int]:
+def short_sides(config: DataConfig, crop: int) -> tuple[int, int]:
+    """(least, greatest) short side of a picture before a crop of `crop` px is cut, px."""
     high = max(config.resize, crop)
     return max(crop, round(config.resize / config.zoom)), high
 
 
 def _typical_short_side(config: DataConfig, crop: int) -> int:
-    low, high = _short_sides(config, crop)
+    low, high = short_sides(config, crop)
     return round(math.sqrt(low * high))
 
 

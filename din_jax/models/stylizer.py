@@ -11,11 +11,12 @@ from din_jax.layers.codes import LayerCode, StyleCode, apply_code, statistics_co
 from din_jax.layers.deformation import DeformableLayer
 from din_jax.layers.nets import DynamicCode, SpatialCode
 from din_jax.layers.norms import RunningStandardize
+from din_jax.losses import Statistics, style_statistics
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
 from din_jax.models.style_encoders import FEATURE_CHANNELS, STATISTICS, make_style_encoder
 from din_jax.models.vgg import VGGDecoder, VGGEncoder, VGGParams
 from din_jax.ops.preprocessing import Preprocessing
-from din_jax.ops.statistics import log_statistics
+from din_jax.ops.statistics import log_of_statistics
 
 DEEPEST = "relu4_1"
 
@@ -112,8 +113,12 @@ class Stylizer(nnx.Module):
         """What the nets read, from VGG-19 features: relu4_1, or the statistics [B, 1, 1, 1920]."""
         if self.standardize is None:
             return features[DEEPEST]
-        statistics = log_statistics([features[name] for name in STYLE_LAYERS])
-        return self.standardize(statistics)[:, None, None]
+        return self.describe_statistics(style_statistics(features, STYLE_LAYERS))
+
+    def describe_statistics(self, statistics: Statistics) -> Array:
+        """What nets that read statistics read, from the (mean, std) of each style layer."""
+        vector = log_of_statistics([statistics[name] for name in STYLE_LAYERS])
+        return self.standardize(vector)[:, None, None]
 
     def style_features(self, style: Array) -> Array:
         """What the nets read, from style images [B, H, W, 3], by the model's own style encoder."""

@@ -50,7 +50,12 @@ def log_statistics(features: Sequence[Array], floor: float = 1e-3) -> Array:
     Statistics of ReLU features are positive and span decades; their logarithm is what a net can
     read. Maps are [B, H_i, W_i, C_i]; the result is [B, 2 sum C_i], mean then std by map.
     """
-    parts = [part for x in features for part in mean_and_std(x)]
+    return log_of_statistics([mean_and_std(x) for x in features], floor)
+
+
+def log_of_statistics(statistics: Sequence[tuple[Array, Array]], floor: float = 1e-3) -> Array:
+    """`log_statistics` from the (mean, std) of each map."""
+    parts = [part for pair in statistics for part in pair]
     return jnp.log(jnp.maximum(jnp.concatenate(parts, -1), floor))
 
 

@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from din_jax.ops.products import matmul
+
 TAPS = 3  # of a piece, per side
 TILE = 2  # outputs per side
 READ = TILE + TAPS - 1
@@ -66,7 +68,7 @@ def winograd_conv(padded: Array, kernel: Array) -> Array:
     pixels = (-1, inputs) if kernel.ndim == 4 else (b, -1, inputs)
     sums: dict[tuple[int, int], Array] = {}
     for (i, j, p, q), tile in _tiles(padded, sizes):
-        product = tile.reshape(pixels) @ kernels[i, j, p, q]
+        product = matmul(tile.reshape(pixels), kernels[i, j, p, q])
         sums[i, j] = sums[i, j] + product if (i, j) in sums else product
     tiles = [
         [sums[i, j].reshape(b, sizes.rows, sizes.columns, -1) for j in range(READ)]

@@ -1,15 +1,15 @@
 """Checkpoints of a run: variables, optimizer and input position, asynchronous, last and best kept.
 
 RUN/config.json        the run's settings
-RUN/checkpoints/STEP/  orbax items: variables {"params", "batch_stats"} (all that inference reads),
-                       train {"opt_state", "step"}, input (the data iterator's position),
-                       metrics {"loss"} of the validation
-RUN/best.json          {"step", "loss"} of the best validation so far
+RUN/checkpoints/STEP/  orbax items: variables {"params", "batch_stats"} (all that inference reads;
+                       averaged parameters where the run averages them), train {"opt_state",
+                       "step"} (and "params", if "variables" holds averaged ones), input (the data
+                       iterator's position, where there is one), metrics {"loss"} of the validation
 """
 
 import json
-import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import jax
@@ -21,13 +21,12 @@ from din_jax.errors import UserError
 from din_jax.training.state import TrainState
 from din_jax.weights.runs import read_config
 
-_log = logging.getLogger(__name__)
 LOSS = "loss"
 # Settings that may differ between a run and its continuation.
 MAY_CHANGE = (("train", "steps"), ("train", "log_every"), ("train", "grid_every"))
 MAY_CHANGE += (("train", "validate_every"), ("train", "checkpoint_every"), ("train", "keep_last"))
 MAY_CHANGE += (("train", "keep_best"), ("data", "threads"), ("data", "prefetch"))
-MAY_CHANGE += (("loss", "weights"),)
+MAY_CHANGE += (("loss", "weights"), ("data", "kept_folder"), ("train", "steps_per_call"))
 
 
 class Checkpoints:
@@ -56,50 +55,41 @@ class Checkpoints:
         return self.manager.latest_step()
 
     def save(self, state: TrainState, iterator, loss: float):
-        """Starts writing the state; `loss` is the validation loss that "best" means."""
-        import grain
+        """Starts writing the state; `loss` is the validation loss that "best" means.
 
+        `iterator` is grain's, or None where the input follows from the step.
+        """
         step = int(state.step)
         if step in self.manager.all_steps():
             return
-        train = {"opt_state": state.opt_state, "step": state.step}
-        self.manager.save(
-            step,
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardSave(_drop_empty(state.variables)),
-                train=ocp.args.StandardSave(train),
-                input=grain.checkpoint.CheckpointSave(iterator),
-            ),
-            metrics={LOSS: loss},
-        )
-        if jax.process_index() == 0:
-            self._note_best(step, loss)
+        items = {
+            "variables": ocp.args.StandardSave(_drop_empty(state.variables)),
+            "train": ocp.args.StandardSave(_train_item(state)),
+        }
+        if iterator is not None:
+            import grain
 
-    def _note_best(self, step: int, loss: float):
-        path = self.run / "best.json"
-        best = json.loads(path.read_text())["loss"] if path.exists() else float("inf")
-        if loss < best:
-            write_atomically(path, json.dumps({"step": step, "loss": loss}))
+            items["input"] = grain.checkpoint.CheckpointSave(iterator)
+        self.manager.save(step, args=ocp.args.Composite(**items), metrics={LOSS: loss})
 
     def restore(self, abstract: TrainState, iterator) -> TrainState:
         """The newest state onto the shardings of `abstract`; the iterator moves to its place."""
-        import grain
+        items = {
+            "variables": ocp.args.StandardRestore(_drop_empty(abstract.variables)),
+            "train": ocp.args.StandardRestore(_train_item(abstract)),
+        }
+        if iterator is not None:
+            import grain
 
-        got = self.manager.restore(
-            self.latest(),
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardRestore(_drop_empty(abstract.variables)),
-                train=ocp.args.StandardRestore(
-                    {"opt_state": abstract.opt_state, "step": abstract.step}
-                ),
-                input=grain.checkpoint.CheckpointRestore(iterator),
-            ),
-        )
+            items["input"] = grain.checkpoint.CheckpointRestore(iterator)
+        got = self.manager.restore(self.latest(), args=ocp.args.Composite(**items))
+        params = got.variables["params"]
         return TrainState(
             step=got.train["step"],
-            params=got.variables["params"],
+            params=got.train.get("params", params),
             batch_stats=got.variables.get("batch_stats", {}),
             opt_state=got.train["opt_state"],
+            average=params if abstract.average else {},
         )
 
     def wait(self):
@@ -112,6 +102,12 @@ class Checkpoints:
 
 def _loss(metrics: dict[str, float]) -> float:
     return metrics[LOSS]
+
+
+def _train_item(state: TrainState) -> dict:
+    """What training needs beside `variables`, which hold the average where there is one."""
+    item = {"opt_state": state.opt_state, "step": state.step}
+    return item | {"params": state.params} if state.average else item
 
 
 def _drop_empty(variables: dict) -> dict:
@@ -136,7 +132,10 @@ def claim_run(run: Path, config: Config):
     """
     path = run / "config.json"
     if path.exists() and any((run / "checkpoints").glob("[0-9]*")):
-        differing = _differences(read_config(path).to_dict(), config.to_dict())
+        old = read_config(path)
+        # A cosine ends at the last step: with another one the rate would jump.
+        fixed = {("train", "steps")} if config.optim.decay == "cosine" else set()
+        differing = _differences(old.to_dict(), config.to_dict(), set(MAY_CHANGE) - fixed)
         if differing:
             raise UserError(
                 f"{run} holds a run with other settings ({'; '.join(differing)}): choose another "
@@ -152,13 +151,15 @@ def claim_run(run: Path, config: Config):
             ) from error
 
 
-def _differences(old: dict, new: dict, path: tuple[str, ...] = ()) -> list[str]:
+def _differences(
+    old: dict, new: dict, allowed: Collection[tuple[str, ...]], path: tuple[str, ...] = ()
+) -> list[str]:
     found = []
     for key in sorted(old.keys() | new.keys()):
         here = (*path, key)
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            found += _differences(a, b, here)
-        elif a != b and here not in MAY_CHANGE:
+            found += _differences(a, b, allowed, here)
+        elif a != b and here not in allowed:
             found.append(f"{'.'.join(here)} was {a!r}, now {b!r}")
     return found

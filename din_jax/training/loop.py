@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from din_jax.config import Config
-from din_jax.data.pairs import make_batches, validation_pairs
+from din_jax.data.pairs import validation_pairs
 from din_jax.errors import UserError
 from din_jax.models.stylizer import VGGBackbone
+from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints, claim_run
+from din_jax.training.feed import HostFeed, ResidentFeed
 from din_jax.training.mesh import (
     batch_sharding,
     local_batch,
@@ -59,25 +61,23 @@ class Trainer:
     def __init__(self, config: Config, run: Path):
         self.config, self.run = config, run
         self.mesh = make_mesh()
-        pairs = local_batch(config.train.batch)
+        local_batch(config.train.batch)  # refuses one that the devices do not divide
         claim_run(run, config)
         vgg = load_loss_network(config)
-        self.batches = make_batches(
-            config.data,
-            pairs,
-            config.seed,
-            shard_index=jax.process_index(),
-            shard_count=jax.process_count(),
-        )
-        self.iterator = iter(self.batches)
+        whole = replicated(self.mesh)
+        self.vgg = jax.device_put(jax.tree.map(jnp.asarray, vgg.params), whole)
+        objective = Objective.of(config, vgg.preprocessing)
+        with jax.default_matmul_precision(config.train.products):
+            self.feed = (
+                ResidentFeed(config, self.mesh, objective, self.vgg)
+                if config.data.resident
+                else HostFeed(config, self.mesh)
+            )
         self.held_out = self._held_out(config)
         backbone = VGGBackbone(vgg.params, vgg.preprocessing)
         uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
         self.network = Network(config.model, backbone if uses_vgg else None)
         self.optimizer = make_optimizer(config.optim, config.train.steps)
-        objective = Objective(config.loss, vgg.preprocessing, layers_read(config.model))
-        whole = replicated(self.mesh)
-        self.vgg = jax.device_put(jax.tree.map(jnp.asarray, vgg.params), whole)
         self.frozen = jax.device_put(self.network.frozen(), whole)
         abstract = jax.eval_shape(self._create, jax.random.key(config.seed))
         self.shardings = state_shardings(self.mesh, abstract, config.train.params)
@@ -86,33 +86,32 @@ class Trainer:
             abstract,
             self.shardings,
         )
-        split = batch_sharding(self.mesh)
-        self._step = jax.jit(
-            make_train_step(self.network, objective, self.optimizer, config),
-            in_shardings=(self.shardings, split, whole, whole),
-            out_shardings=(self.shardings, whole),
-            donate_argnums=0,
-        )
+        step = make_train_step(self.network, objective, self.optimizer, config)
+        self._steps = Steps(step, self.feed.draw, self.shardings, whole)
         self._evaluate = jax.jit(
             make_eval_step(self.network, objective, config), out_shardings=whole
         )
         self._stop = False
 
     def _create(self, key) -> TrainState:
-        return create_state(self.network, self.optimizer, key)
+        average = self.config.optim.average > 0
+        return create_state(self.network, self.optimizer, key, average=average)
 
     @staticmethod
-    def _held_out(config: Config) -> list[dict[str, np.ndarray]]:
-        """Validation pairs in equal batches, a multiple of the devices each."""
+    def _held_out(config: Config) -> list[tuple[int, dict[str, np.ndarray]]]:
+        """Validation pairs in batches, each with the number of those that count.
+
+        The batches are equal and multiples of the devices; what the last one lacks is filled up.
+        """
         pairs = validation_pairs(config.data, config.data.validation, config.seed)
         size = min(VALIDATION_BATCH, len(pairs))
         size = -(-size // jax.device_count()) * jax.device_count()
-        groups = -(-len(pairs) // size)
-        pairs = [pairs[i % len(pairs)] for i in range(groups * size)]
-        return [
-            {key: np.stack([p[key] for p in pairs[i : i + size]]) for key in ("content", "style")}
-            for i in range(0, len(pairs), size)
-        ]
+        batches = []
+        for start in range(0, len(pairs), size):
+            chosen = [pairs[i % len(pairs)] for i in range(start, start + size)]
+            batch = {key: np.stack([p[key] for p in chosen]) for key in ("content", "style")}
+            batches.append((min(size, len(pairs) - start), batch))
+        return batches
 
     def initial_state(self) -> TrainState:
         """A fresh state, with the variables of `config.train.initialize` where that is given."""
@@ -130,33 +129,39 @@ class Trainer:
             variables,
             {"params": self.shardings.params, "batch_stats": self.shardings.batch_stats},
         )
-        return create(key).replace(**variables)
+        state = create(key).replace(**variables)
+        if state.average:
+            state = state.replace(average=jax.tree.map(jnp.copy, variables["params"]))
+        return state
 
     def train(self) -> TrainState:
         """Runs to `config.train.steps`, or until Ctrl-C or SIGTERM, and leaves a checkpoint."""
         config = self.config.train
         checkpoints = Checkpoints(self.run, self.config)
         resumed = checkpoints.latest()
+        if resumed is not None and resumed > config.steps:
+            raise UserError(
+                f"{self.run} is at step {resumed} already, past config.train.steps={config.steps}: "
+                "raise it, or choose another --workdir."
+            )
         if resumed is None:
             state = self.initial_state()
         else:
-            state = checkpoints.restore(self.abstract, self.iterator)
-        step = resumed or 0
-        reports = Reports(self.run, step, config.steps, enabled=jax.process_index() == 0)
+            state = checkpoints.restore(self.abstract, self.feed.iterator)
+        reports = Reports(self.run, resumed, config.steps, enabled=jax.process_index() == 0)
         reports.say(self._headline(state, resumed))
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             if resumed is None:
                 self.validate(state.variables, 0, reports)
-            state = self._loop(state, step, checkpoints, reports)
+            state = self._loop(state, resumed or 0, checkpoints, reports)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             checkpoints.wait()
             checkpoints.close()
             reports.close()
-            if hasattr(self.iterator, "close"):
-                self.iterator.close()
+            self.feed.close()
         if self._stop:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
         elif jax.process_index() == 0:
@@ -171,7 +176,7 @@ class Trainer:
         if self._stop:
             raise KeyboardInterrupt
         self._stop = True
-        print("\nStopping after this step; once more to stop at once, unsaved.", flush=True)
+        print("\nStopping after this call; once more to stop at once, unsaved.", flush=True)
 
     def _headline(self, state: TrainState, resumed: int | None) -> str:
         parts = ", ".join(f"{name} {count(p):,}" for name, p in state.params.items())
@@ -184,14 +189,19 @@ class Trainer:
         average, since = Average(), time.monotonic()
         last = step >= config.steps
         while not last:
-            batch = self._to_devices(next(self.iterator))
-            state, metrics = self._step(state, batch, self.vgg, self.frozen)
-            step += 1
-            metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
-            _require_finite(step, checkpoints, metrics["total"], metrics["gradient_norm"])
-            average.add(metrics)
-            reports.advance()
-            # Decided once a step: a signal that comes later ends the next step, which saves.
+            steps = self._until_a_report(step)
+            with jax.default_matmul_precision(config.products):
+                state, sums, done = self._steps(
+                    state, steps, self.feed.take(steps), self.feed.arrays, self.vgg, self.frozen
+                )
+            # The only words from the device: those of the whole call, once it has ended.
+            sums, done = jax.device_get((sums, done))
+            average.add({name: float(value) for name, value in sums.items()}, int(done))
+            step += int(done)
+            reports.advance(int(done))
+            if done < steps:
+                self._diverged(state, step, checkpoints, reports)
+            # Decided once a call: a signal that comes later ends the next call, which saves.
             last = step >= config.steps or self._stop
             if step % config.log_every == 0 or last:
                 now = time.monotonic()
@@ -204,31 +214,43 @@ class Trainer:
             if step % config.validate_every == 0 or saving:
                 paused = time.monotonic()
                 loss = self.validate(state.variables, step, reports)
-                _require_finite(step, checkpoints, loss)
+                if not finite(loss):
+                    raise _not_finite("the validation loss", step, checkpoints)
                 if saving:
-                    checkpoints.save(state, self.iterator, loss)
+                    checkpoints.save(state, self.feed.iterator, loss)
                 since += time.monotonic() - paused
         return state
 
-    def _to_devices(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        sharding = batch_sharding(self.mesh)
-        return {
-            key: jax.make_array_from_process_local_data(sharding, np.asarray(value))
-            for key, value in batch.items()
-        }
+    def _until_a_report(self, step: int) -> int:
+        """Steps of the next call: up to `steps_per_call`, none past what is to be reported."""
+        c = self.config.train
+        ends = [c.steps] + [
+            step - step % every + every
+            for every in (c.log_every, c.validate_every, c.checkpoint_every)
+        ]
+        return min(c.steps_per_call, min(ends) - step)
+
+    def _diverged(self, state: TrainState, step: int, checkpoints: Checkpoints, reports: Reports):
+        """Saves the last finite state, if its pictures are finite too, and raises UserError."""
+        loss = self.validate(state.variables, step, reports)
+        if step and finite(loss):
+            checkpoints.save(state, self.feed.iterator, loss)
+        raise _not_finite("the loss or its gradient", step + 1, checkpoints)
 
     def validate(self, variables, step: int, reports: Reports) -> float:
         """Mean losses on the held-out pairs; every `grid_every` steps also their pictures."""
         average = Average()
         grid = step % self.config.train.grid_every == 0 or step == self.config.train.steps
         split = batch_sharding(self.mesh)
-        for i, batch in enumerate(self.held_out):
+        for i, (real, batch) in enumerate(self.held_out):
             metrics, stylized = self._evaluate(
                 variables, jax.device_put(batch, split), self.vgg, self.frozen
             )
-            average.add({name: float(value) for name, value in jax.device_get(metrics).items()})
+            sums = {k: float(v[:real].sum()) for k, v in jax.device_get(metrics).items()}
+            average.add(sums, real)
             if i == 0 and grid:
-                reports.grid(step, batch["content"], batch["style"], jax.device_get(stylized))
+                shown = (batch["content"], batch["style"], jax.device_get(stylized))
+                reports.grid(step, *(images[:real] for images in shown))
         means = average.take()
         reports.scalars(step, "validation", means)
         reports.say(
@@ -242,14 +264,11 @@ def _shapes(tree):
     return jax.tree.map(lambda x: tuple(x.shape), tree)
 
 
-def _require_finite(step: int, checkpoints: Checkpoints, *values: float):
-    """Stops before a state that has diverged is saved."""
-    if finite(*values):
-        return
+def _not_finite(what: str, step: int, checkpoints: Checkpoints) -> UserError:
     checkpoints.wait()
     good = checkpoints.latest()
-    raise UserError(
-        f"the loss or its gradient is not finite at step {step}; the last good checkpoint is "
+    return UserError(
+        f"{what} is not finite at step {step}; the last good checkpoint is "
         f"{'none' if good is None else f'step {good}'}: lower config.optim.learning_rate or set "
         "config.optim.clip, in a new --workdir."
     )

@@ -23,12 +23,14 @@ class Reports:
     drops the rows after the step that it resumes from, so that no step stands twice.
     """
 
-    def __init__(self, run: Path, step: int, steps: int, *, enabled: bool):
+    def __init__(self, run: Path, resumed: int | None, steps: int, *, enabled: bool):
         self.enabled = enabled
         if not enabled:
             return
         self.run = run
-        self._cut(run / "metrics.csv", step)
+        step = resumed or 0
+        # A run without a checkpoint starts again, with its validation at step 0.
+        self._cut(run / "metrics.csv", -1 if resumed is None else resumed)
         self._file = open(run / "metrics.csv", "a", newline="")
         self._csv = csv.writer(self._file)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
@@ -38,7 +40,7 @@ class Reports:
     def _cut(path: Path, step: int):
         rows = []
         if path.exists():
-            with open(path, newline="") as file:
+            with open(path, newline="", encoding="utf-8", errors="replace") as file:
                 rows = [row for row in csv.reader(file) if row and row[0].isdigit()]
         partial = path.with_suffix(".partial")
         with open(partial, "w", newline="") as file:
@@ -58,9 +60,9 @@ class Reports:
             shown = {name: f"{values[name]:.3f}" for name in ("content", "style") if name in values}
             self.bar.set_postfix({**shown, "images/s": f"{images_per_second:.1f}"}, refresh=False)
 
-    def advance(self):
+    def advance(self, steps: int):
         if self.enabled:
-            self.bar.update()
+            self.bar.update(steps)
 
     def say(self, text: str):
         if self.enabled:
@@ -81,15 +83,16 @@ class Reports:
 
 
 class Average:
-    """Means of metrics over the steps since they were last taken."""
+    """Means of metrics over the steps, or pairs, since they were last taken."""
 
     def __init__(self):
         self._sums, self.count = defaultdict(float), 0
 
-    def add(self, metrics: dict[str, float]):
-        for name, value in metrics.items():
+    def add(self, sums: dict[str, float], count: int):
+        """Metrics summed over `count` steps or pairs."""
+        for name, value in sums.items():
             self._sums[name] += value
-        self.count += 1
+        self.count += count
 
     def take(self) -> dict[str, float]:
         means = {name: total / self.count for name, total in self._sums.items()}

@@ -20,11 +20,12 @@ class TrainState:
     params: dict[str, Any]
     batch_stats: dict[str, Any]
     opt_state: optax.OptState
+    average: dict[str, Any] = struct.field(default_factory=dict)  # of params over steps, or {}
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What inference needs: {"params": ..., "batch_stats": ...}."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """What inference needs: {"params": ..., "batch_stats": ...}, averaged where it is kept."""
+        return {"params": self.average or self.params, "batch_stats": self.batch_stats}
 
 
 class Network:
@@ -61,13 +62,23 @@ class Network:
         return nnx.merge(self._graphs[training], params, batch_stats, frozen)
 
 
-def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array):
-    """The state at step 0; pure, so that it can be jitted with output shardings."""
+def create_state(
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    *,
+    average: bool = False,
+) -> TrainState:
+    """The state at step 0; pure, so that it can be jitted with output shardings.
+
+    `average` keeps a second copy of the parameters, their running average.
+    """
     # A weakly typed array (`jnp.full` gives one) would make the update compile a second time.
     params, stats = jax.tree.map(
         lambda x: jax.lax.convert_element_type(x, x.dtype), network.init(key)
     )
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
+    copy = jax.tree.map(jnp.array, params) if average else {}
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), copy)
 
 
 def count(tree) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from din_jax.layers.codes import StyleCode
 from din_jax.losses import (
     content_loss,
     gram_loss,
+    gram_matrices,
     style_loss,
     style_statistics,
     total_variation,
@@ -22,6 +24,7 @@ from din_jax.ops.preprocessing import Preprocessing
 from din_jax.training.state import Network, TrainState, batch_stats_of
 
 Metrics = dict[str, Array]
+Targets = dict[str, Any]  # what losses compare with: nested dicts, the batch in front
 
 
 def layers_read(model: ModelConfig) -> tuple[str, ...]:
@@ -35,39 +38,86 @@ def layers_read(model: ModelConfig) -> tuple[str, ...]:
 class Objective:
     """The perceptual loss: which layers, which weights, and the VGG that measures it.
 
-    `read` names further layers of the style that the model reads (`layers_read`): one VGG pass
-    serves both.
+    Attributes:
+      config: weights and layers of the losses.
+      preprocessing: what this VGG wants done to images.
+      read: further layers of the style that the model reads (`layers_read`): one VGG pass serves
+        both.
+      maps: whether the model reads those maps themselves; else their statistics.
     """
 
     config: LossConfig
     preprocessing: Preprocessing
     read: tuple[str, ...] = ()
+    maps: bool = False
+
+    @classmethod
+    def of(cls, config: Config, preprocessing: Preprocessing) -> "Objective":
+        """That of a run."""
+        read = layers_read(config.model)
+        return cls(config.loss, preprocessing, read, config.model.style_feature != "statistics")
+
+    @property
+    def computes(self) -> str:
+        """In words, what targets are computed: changes when their numbers do."""
+        c = self.config
+        return (
+            f"content {c.content_layers} style {c.style_layers} read {self.read} maps {self.maps} "
+            f"gram {bool(c.gram_weight)} of {self.preprocessing}"
+        )
 
     def features(self, vgg: VGGParams, images: Array, layers) -> dict[str, Array]:
         return vgg_features(vgg, self.preprocessing, images, sorted(set(layers)))
 
-    def targets(self, vgg: VGGParams, content: Array, style: Array) -> dict:
-        """What the loss compares with, computed once per batch; no gradient runs through it."""
+    def content_targets(self, vgg: VGGParams, content: Array) -> Targets:
+        """What the loss compares a content with, [B, ...] each; no gradient runs through it."""
+        features = self.features(vgg, content, self.config.content_layers)
+        return jax.lax.stop_gradient({"content": features})
+
+    def style_targets(self, vgg: VGGParams, style: Array) -> Targets:
+        """What the loss compares a style with and the model reads of it; likewise."""
         c = self.config
-        of_content = self.features(vgg, content, c.content_layers)
-        # One pass gives the style's statistics and the features its code is predicted from.
-        of_style = self.features(vgg, style, (*c.style_layers, *self.read))
-        targets = {
-            "content": of_content,
-            "statistics": style_statistics(of_style, c.style_layers),
-            "style": of_style,
-        }
+        features = self.features(vgg, style, (*c.style_layers, *self.read))
+        measured = c.style_layers if self.maps else sorted({*c.style_layers, *self.read})
+        targets = {"statistics": style_statistics(features, measured)}
+        if self.maps:
+            targets["maps"] = {name: features[name] for name in self.read}
+        if c.gram_weight:
+            targets["gram"] = gram_matrices(features, c.style_layers)
         return jax.lax.stop_gradient(targets)
 
-    def __call__(self, vgg: VGGParams, stylized: Array, targets: dict) -> tuple[Array, Metrics]:
+    def targets(self, vgg: VGGParams, content: Array, style: Array) -> Targets:
+        """Both, computed once per batch."""
+        return self.content_targets(vgg, content) | self.style_targets(vgg, style)
+
+    def __call__(self, vgg: VGGParams, stylized: Array, targets: Targets) -> tuple[Array, Metrics]:
         """Total loss and each part: content and style are means over their layers."""
+        return self.losses(self.seen(vgg, stylized), stylized, targets)
+
+    def each(self, vgg: VGGParams, stylized: Array, targets: Targets) -> Metrics:
+        """The same metrics of every pair for itself, [B] each."""
+
+        def one(*parts) -> Metrics:
+            total, metrics = self.losses(*jax.tree.map(lambda x: x[None], parts))
+            return metrics | {"total": total}
+
+        return jax.vmap(one)(self.seen(vgg, stylized), stylized, targets)
+
+    def seen(self, vgg: VGGParams, stylized: Array) -> dict[str, Array]:
+        """The features of stylized images that the losses read."""
+        layers = (*self.config.content_layers, *self.config.style_layers)
+        return self.features(vgg, stylized, layers)
+
+    def losses(
+        self, features: dict[str, Array], stylized: Array, targets: Targets
+    ) -> tuple[Array, Metrics]:
+        """Total and parts, from the stylized images' features."""
         c = self.config
-        features = self.features(vgg, stylized, (*c.content_layers, *c.style_layers))
         parts = {"content": content_loss(features, targets["content"], c.content_layers)}
         statistics = style_statistics(features, c.style_layers)
         parts["style"] = style_loss(statistics, targets["statistics"])
         if c.gram_weight:
-            parts["gram"] = gram_loss(features, targets["style"], c.style_layers)
+            parts["gram"] = gram_loss(gram_matrices(features, c.style_layers), targets["gram"])
         metrics = {
             f"{part}/{k}": v for part, by_layer in parts.items() for k, v in by_layer.items()
         }
@@ -103,6 +153,12 @@ def code_statistics(code: StyleCode) -> Metrics:
     return metrics
 
 
+def reads_truth_alone(model: ModelConfig, loss: LossConfig) -> bool:
+    """Whether nothing trains the MobileNet that predicts statistics: nets read the true ones."""
+    predicts = model.style_feature == "statistics" and model.style_encoder == "mobilenet"
+    return predicts and not loss.descriptor_weight
+
+
 def _style_code(model, style: Array, targets: dict, objective: Objective, use_teacher):
     """Style code of a training batch, and the metrics that come with it.
 
@@ -114,12 +170,20 @@ def _style_code(model, style: Array, targets: dict, objective: Objective, use_te
     config = model.config
     if config.code != "din":
         return model.encode_style(style), {}
+    reads_statistics = config.style_feature == "statistics"
     if config.style_encoder == "vgg19" and objective.config.network == "vgg19":
-        return model.code(model.describe(targets["style"])), {}
+        seen = (
+            model.describe_statistics(targets["statistics"])
+            if reads_statistics
+            else model.describe(targets["maps"])
+        )
+        return model.code(seen), {}
+    if reads_truth_alone(config, objective.config):
+        return model.code(model.describe_statistics(targets["statistics"])), {}
     features = model.style_features(style)
-    if config.style_encoder == "vgg19" or config.style_feature != "statistics":
+    if config.style_encoder == "vgg19" or not reads_statistics:
         return model.code(features), {}
-    target = model.describe(targets["style"])
+    target = model.describe_statistics(targets["statistics"])
     regression = jnp.mean(jnp.square(features - target))
     read = jnp.where(use_teacher, target, jax.lax.stop_gradient(features))
     return model.code(read), {"descriptor": regression}
@@ -128,16 +192,23 @@ def _style_code(model, style: Array, targets: dict, objective: Objective, use_te
 def make_train_step(
     network: Network, objective: Objective, optimizer: optax.GradientTransformation, config: Config
 ) -> Callable:
-    """Gives step(state, batch, vgg, frozen) -> (state, metrics), to be jitted with donated state.
+    """Gives step(state, batch, vgg, frozen, allowed=True) -> (state, metrics), a pure function.
 
-    batch: {"content", "style"}, uint8 [B, H, W, 3]; vgg: the loss network's parameters; frozen:
-    `Network.frozen()`. Parameters, moments and statistics are float32 whatever the compute type.
+    batch: {"content", "style"}, uint8 [B, H, W, 3], and "targets" where they are known already
+    (`Objective.targets`); vgg: the loss network's parameters; frozen: `Network.frozen()`.
+    Parameters, moments and statistics are float32 whatever the compute type.
+
+    A step whose loss or gradient is not finite, or that is not `allowed`, leaves the state as it
+    was, its number too.
     """
     dtype = jnp.dtype(config.train.compute_dtype)
+    decay = config.optim.average
 
-    def step(state: TrainState, batch, vgg: VGGParams, frozen) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, batch, vgg: VGGParams, frozen, allowed: Array | bool = True
+    ) -> tuple[TrainState, Metrics]:
         content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
-        targets = objective.targets(vgg, content, style)
+        targets = batch.get("targets") or objective.targets(vgg, content, style)
         use_teacher = state.step < config.train.teacher_steps
 
         def loss(params):
@@ -151,44 +222,66 @@ def make_train_step(
             return total, (metrics, batch_stats_of(model))
 
         gradient, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params)
+        metrics["gradient_norm"] = optax.tree.norm(gradient)
+
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics["gradient_norm"] = optax.tree.norm(gradient)
-        return TrainState(state.step + 1, params, stats, opt_state), metrics
+        average = update_average(state.average, params, state.step, decay)
+        new = TrainState(state.step + 1, params, stats, opt_state, average)
+        # Chosen number by number, not by a branch: XLA fuses that into the update itself.
+        good = jnp.isfinite(metrics["total"]) & jnp.isfinite(metrics["gradient_norm"]) & allowed
+        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state), metrics
 
     return step
+
+
+def update_average(average: dict, params: dict, step: Array, decay: float) -> dict:
+    """a <- d a + (1 - d) params with d = min(decay, (1 + step) / (10 + step)); {} stays {}.
+
+    The first steps are forgotten quickly, as in TensorFlow's ExponentialMovingAverage.
+    """
+    count = step.astype(jnp.float32)
+    d = jnp.minimum(decay, (1 + count) / (10 + count))
+    return jax.tree.map(lambda a, p: d * a + (1 - d) * p, average, params) if average else {}
 
 
 def make_eval_step(network: Network, objective: Objective, config: Config) -> Callable:
     """Gives evaluate(variables, batch, vgg, frozen) -> (metrics, stylized uint8 [B, H, W, 3]).
 
+    Every metric is [B], one number per pair, so that pairs which only fill a batch can be left out.
     Beside the losses (of the clipped picture, as a user gets it): `output_spread`, the mean
-    difference of a content's pictures in two styles (0: the network ignores the style); `outside`,
-    the share of values that clipping changes; `dead_units`, the share of a weight net's hidden
-    units that are negative for every style of the batch.
+    difference of a content's pictures in its own and in the next pair's style (0: the network
+    ignores the style); `outside`, the share of values that clipping changes; `dead_units`, the
+    share of a weight net's hidden units that are negative for every style of the batch.
     """
     dtype = jnp.dtype(config.train.compute_dtype)
+    # An encoder that this run does not train would be measured in the place of the nets.
+    reads_truth = reads_truth_alone(config.model, config.loss)
 
     def evaluate(variables, batch, vgg: VGGParams, frozen) -> tuple[Metrics, Array]:
         model = network.module(
             variables["params"], variables["batch_stats"], frozen, training=False
         )
         content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
-        code = model.encode_style(style)
+        targets = objective.targets(vgg, content, style)
+        if reads_truth:
+            code = model.code(model.describe_statistics(targets["statistics"]))
+        else:
+            code = model.encode_style(style)
         stylized = model.stylize(content, code).astype(jnp.float32)
         other = model.stylize(content, jax.tree.map(lambda x: jnp.roll(x, 1, 0), code))
         clipped = jnp.clip(stylized, 0, 1)
-        targets = objective.targets(vgg, content, style)
-        _, metrics = objective(vgg, clipped.astype(dtype), targets)
+        metrics = objective.each(vgg, clipped.astype(dtype), targets)
         # Clipping would make a picture of infinities look like a white one.
-        metrics["total"] = jnp.where(jnp.isfinite(stylized).all(), metrics["total"], jnp.nan)
-        metrics["output_spread"] = jnp.abs(clipped - jnp.clip(other, 0, 1)).mean()
-        metrics["outside"] = (stylized != clipped).mean()
+        finite = jnp.isfinite(stylized).all((1, 2, 3))
+        metrics["total"] = jnp.where(finite, metrics["total"], jnp.nan)
+        metrics["output_spread"] = jnp.abs(clipped - jnp.clip(other, 0, 1)).mean((1, 2, 3))
+        metrics["outside"] = (stylized != clipped).mean((1, 2, 3))
         if model.codes is not None:
             features = model.style_features(style)
             for name, net in model.codes.items():
                 dead = (net.weight_net.hidden(features) <= 0).all((0, 1, 2))
-                metrics[f"dead_units/{name}"] = dead.mean()
+                metrics[f"dead_units/{name}"] = jnp.full(len(content), dead.mean())
         return metrics, jnp.round(clipped * 255).astype(jnp.uint8)
 
     return evaluate

@@ -129,7 +129,7 @@ def load_model(
     Args:
       path: a file of `save_model`, or a directory with `config.json` and `checkpoints/STEP/`.
       step: of a run directory: None for the newest checkpoint, a number, or "best" for the one
-        that `best.json` ({"step": N}) names.
+        whose validation loss is the lowest.
       vgg: VGG-19 weights for a model that contains one; "" takes those of its config, which may
         search and download.
 

@@ -1,5 +1,6 @@
-"""Run directories as training writes them: config.json, checkpoints/STEP/, best.json."""
+"""Run directories as training writes them: config.json and checkpoints/STEP/."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -42,18 +43,30 @@ def choose_step(run: Path, step: int | str | None) -> int:
         )
     if step is None:
         return steps[-1]
-    wanted = step
     if step == "best":
-        try:
-            wanted = json.loads((run / "best.json").read_text(encoding="utf-8"))["step"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"'{run}' has no usable best.json that names its best step; give a step of "
-                f"{_listed(steps)}."
-            ) from error
+        return best_step(folder, steps)
+    wanted = step
     if not str(wanted).isdigit() or int(wanted) not in steps:
         raise ModelError(f"'{run}' has no checkpoint {wanted}; its steps are {_listed(steps)}.")
     return int(wanted)
+
+
+def best_step(folder: Path, steps: list[int]) -> int:
+    """The step of the lowest validation loss among the checkpoints there are; the later of two.
+
+    Read from the checkpoints themselves: what is not there, or not complete, cannot be the best.
+    """
+    losses = {}
+    for step in steps:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            metrics = json.loads((folder / str(step) / "metrics" / "metrics").read_bytes())
+            losses[step] = float(metrics["loss"])
+    if not losses:
+        raise ModelError(
+            f"no checkpoint in '{folder}' tells its validation loss; give a step of "
+            f"{_listed(steps)}."
+        )
+    return min(losses, key=lambda step: (losses[step], -step))
 
 
 def read_checkpoint(folder: Path) -> dict[str, np.ndarray]:

@@ -94,7 +94,7 @@ def demo(tmp_path_factory) -> Path:
 
 
 def test_demo_leaves_everything_that_a_run_promises(demo):
-    for name in ("config.json", "metrics.csv", "best.json", "checkpoints/3/variables"):
+    for name in ("config.json", "metrics.csv", "checkpoints/3/variables"):
         assert (demo / name).exists(), name
     assert list((demo / "tensorboard").glob("events.*"))
     for step in (0, 3):

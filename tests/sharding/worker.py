@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from din_jax.config import Config  # noqa: E402
+from din_jax.data.pairs import make_batches  # noqa: E402
 from din_jax.training.loop import Trainer  # noqa: E402
 
 TINY = runpy.run_path(str(ROOT / "tests/training/tiny.py"))["TINY"]
@@ -54,7 +55,10 @@ def layout(tree) -> dict[str, tuple[list[int], list[int]]]:
 
 def train(out: Path, rule: str, name: str):
     trainer = Trainer(settings(rule), out / "run" if name.isdigit() else out / f"run_{name}")
-    first = next(iter(trainer.batches))
+    first = next(iter(make_batches(
+        trainer.config.data, 8 // jax.process_count(), trainer.config.seed,
+        shard_index=jax.process_index(), shard_count=jax.process_count(),
+    )))  # fmt: skip
     state = trainer.train()
     result = {"devices": jax.device_count(), "layout": layout(state)}
     (out / f"{name}.json").write_text(json.dumps(result))

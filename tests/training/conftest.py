@@ -34,7 +34,7 @@ def parts_of(config: Config) -> SimpleNamespace:
     vgg = random_vgg19(0, tuple(sorted(layers)))
     network = Network(config.model)
     optimizer = make_optimizer(config.optim, config.train.steps)
-    objective = Objective(config.loss, vgg.preprocessing, layers_read(config.model))
+    objective = Objective.of(config, vgg.preprocessing)
     return SimpleNamespace(
         config=config,
         vgg=jax.tree.map(jnp.asarray, vgg.params),

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from din_jax.errors import UserError
+from din_jax.training.calls import Steps
 from din_jax.training.loop import Trainer
 
 
@@ -21,11 +22,17 @@ def trainer(tiny, changed, tmp_path):
     )
     trainer.initial_state = lambda: state
     trainer.abstract = state
-    trainer._step = lambda state, *_: (
-        state.replace(step=state.step + 1), {"total": jnp.ones(()), "gradient_norm": jnp.ones(())}
-    )  # fmt: skip
+    trainer.step = lambda state, *_, allowed=True: advance(state, {}, allowed)
+    trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), trainer.feed.draw)
     trainer.validate = lambda *_: 1.0
     return trainer
+
+
+def advance(state, changed, allowed):
+    """What a step does to its number; `changed` are metrics that are not 1."""
+    metrics = {"total": jnp.ones(()), "gradient_norm": jnp.ones(())} | changed
+    good = allowed & jnp.isfinite(metrics["total"]) & jnp.isfinite(metrics["gradient_norm"])
+    return state.replace(step=state.step + good), metrics
 
 
 def saved_steps(run) -> list[int]:
@@ -35,16 +42,30 @@ def saved_steps(run) -> list[int]:
 @pytest.mark.parametrize("name", ["total", "gradient_norm"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_training_stops_at_a_number_that_is_none(trainer, tmp_path, name, value):
-    step = trainer._step
+    def breaks(state, *_, allowed=True):
+        number = jnp.where(state.step == 3, value, 1.0)
+        return advance(state, {name: number}, allowed)
 
-    def breaks(state, *rest):
-        state, metrics = step(state, *rest)
-        return state, metrics | ({name: jnp.asarray(value)} if int(state.step) == 4 else {})
-
-    trainer._step = breaks
+    trainer.step = breaks
     with pytest.raises(UserError, match="not finite at step 4.*checkpoint is step 3.*lower"):
         trainer.train()
     assert saved_steps(tmp_path) == [2, 3]  # keep_last
+
+
+def test_the_last_finite_state_of_a_call_survives(trainer, changed, tmp_path):
+    trainer.config = changed(
+        trainer.config,
+        train={"steps_per_call": 6, "log_every": 6, "validate_every": 6, "checkpoint_every": 6},
+    )
+    trainer.feed.most = 6
+
+    def breaks(state, *_, allowed=True):
+        return advance(state, {"total": jnp.where(state.step == 4, jnp.nan, 1.0)}, allowed)
+
+    trainer.step = breaks
+    with pytest.raises(UserError, match="not finite at step 5.*checkpoint is step 4"):
+        trainer.train()
+    assert saved_steps(tmp_path) == [4]
 
 
 def test_diverged_parameters_show_in_validation_and_are_not_saved(trainer, tmp_path):
@@ -61,21 +82,21 @@ def test_signal_at_any_moment_leaves_a_checkpoint(
     trainer, changed, tmp_path, capsys, number, moment
 ):
     trainer.config = changed(trainer.config, train={"checkpoint_every": 100})
-    step = trainer._step
+    call = trainer._steps
     at = {"first validation": 0, "step": 2, "validation": 2}[moment]
 
     def stepping(state, *rest):
-        state, metrics = step(state, *rest)
-        if moment == "step" and int(state.step) == at:
+        result = call(state, *rest)
+        if moment == "step" and int(result[0].step) == at:
             os.kill(os.getpid(), number)
-        return state, metrics
+        return result
 
     def validating(variables, count, reports):
         if "validation" in moment and count == at:
             os.kill(os.getpid(), number)
         return 1.0
 
-    trainer._step, trainer.validate = stepping, validating
+    trainer._steps, trainer.validate = stepping, validating
     handler = signal.getsignal(number)
     stopped = int(trainer.train().step)
     assert saved_steps(tmp_path) == [stopped]

@@ -68,6 +68,13 @@ def file(tmp_path, config, variables):
     return save_model(tmp_path / "model.safetensors", config, variables, card={"step": 12})
 
 
+def tell_loss(run, step, loss):
+    """The validation loss of a checkpoint, where orbax writes it."""
+    folder = run / "checkpoints" / str(step) / "metrics"
+    folder.mkdir()
+    (folder / "metrics").write_text(json.dumps({"loss": loss}))
+
+
 def write_run(folder, config, variables, steps):
     import orbax.checkpoint as ocp
 
@@ -124,7 +131,8 @@ def test_float16_file_is_half_the_size_and_within_half_precision(tmp_path, confi
 
 def test_run_directory_gives_newest_named_and_best_checkpoint(tmp_path, config, variables):
     run = write_run(tmp_path / "run", config, variables, [2, 3, 10])
-    (run / "best.json").write_text('{"step": 3}')
+    for step, loss in ((2, 0.7), (3, 0.5), (10, 0.6)):
+        tell_loss(run, step, loss)
     (run / "checkpoints" / "40.orbax-checkpoint-tmp-1").mkdir()
     for asked, step in ((None, 10), (2, 2), ("2", 2), ("best", 3)):
         loaded = load_model(run, step=asked)
@@ -267,7 +275,7 @@ def test_wrong_paths_and_steps_are_one_sentence_each(tmp_path, config, variables
     run = write_run(tmp_path / "run", config, variables, [4, 5])
     with pytest.raises(ModelError, match="has no checkpoint 6; its steps are 4, 5"):
         load_model(run, step=6)
-    with pytest.raises(ModelError, match="no usable best.json"):
+    with pytest.raises(ModelError, match="tells its validation loss"):
         load_model(run, step="best")
     (run / "config.json").unlink()
     with pytest.raises(ModelError, match="has no config.json"):

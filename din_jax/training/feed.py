@@ -1,0 +1,130 @@
+"""Where a step's batch comes from: grain's batches, made on the host, or pictures that live on the
+device, of which the step draws its own.
+
+Both are used alike: `take(count)` gives what the host sends along for the next `count` steps, and
+`draw(arrays, taken, i, step)`, pure and inside the jitted call, makes the batch of one of them.
+`Feed.arrays` lies on the devices all the time.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from din_jax.config import Config
+from din_jax.data.pairs import make_batches
+from din_jax.data.resident import Pictures, load_pictures
+from din_jax.errors import UserError
+from din_jax.models.vgg import VGGParams
+from din_jax.training.draw import Cropper, PictureArrays, draw_crops
+from din_jax.training.mesh import DATA, batch_sharding, local_batch, replicated
+from din_jax.training.step import Objective
+from din_jax.training.targets import Recipe, keep_targets
+
+Batch = dict[str, Any]
+KINDS = ("content", "style")
+
+
+class HostFeed:
+    """Batches of `data.pairs.make_batches`; each process reads its own part of them."""
+
+    arrays: dict = {}
+
+    def __init__(self, config: Config, mesh: Mesh):
+        batches = make_batches(
+            config.data,
+            local_batch(config.train.batch),
+            config.seed,
+            shard_index=jax.process_index(),
+            shard_count=jax.process_count(),
+        )
+        self.iterator = iter(batches)
+        self.most = config.train.steps_per_call
+        self.sharding = NamedSharding(mesh, PartitionSpec(None, DATA))
+
+    def take(self, count: int) -> Batch:
+        """The next `count` batches, [steps_per_call, B, H, W, 3] each, the rest zeros."""
+        batches = [next(self.iterator) for _ in range(count)]
+
+        def send(*parts: np.ndarray) -> Array:
+            stacked = np.zeros((self.most, *np.shape(parts[0])), np.uint8)
+            stacked[:count] = parts
+            return jax.make_array_from_process_local_data(self.sharding, stacked)
+
+        return jax.tree.map(send, *batches)
+
+    @staticmethod
+    def draw(arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
+        return jax.tree.map(lambda x: x[i], taken)
+
+    def close(self):
+        if hasattr(self.iterator, "close"):
+            self.iterator.close()
+
+
+class ResidentFeed:
+    """Pictures in the memory of the device; crops are drawn from the seed and the step's number.
+
+    With `config.data.kept_crops` the crops are fixed, with their targets beside them. Pictures are
+    drawn with replacement, so that a step needs no order to be kept.
+    """
+
+    iterator = None  # nothing to resume: a batch follows from the step
+
+    def __init__(self, config: Config, mesh: Mesh, objective: Objective, vgg: VGGParams):
+        if jax.process_count() > 1:
+            raise UserError(
+                "config.data.resident keeps all pictures in one process, but there are "
+                f"{jax.process_count()}: set it to False, so that each host reads its part."
+            )
+        self.config, self.batch = config, config.train.batch
+        self.key = jax.random.key(config.seed)
+        self.croppers = {kind: Cropper.of(config.data, kind) for kind in KINDS}
+        self.split = batch_sharding(mesh)
+        whole = replicated(mesh)
+        self.arrays = {}
+        for kind in KINDS:
+            pictures = load_pictures(config.data, kind)
+            if config.data.kept_crops:
+                kept = self._kept(pictures, kind, objective, vgg)
+                self.arrays[kind] = jax.device_put(kept, whole)
+            else:
+                placed = PictureArrays(pictures.pixels, pictures.starts, pictures.sizes)
+                self.arrays[kind] = jax.device_put(placed, whole)
+
+    def _kept(self, pictures: Pictures, kind: str, objective: Objective, vgg: VGGParams) -> dict:
+        compute = objective.content_targets if kind == "content" else objective.style_targets
+        recipe = Recipe(
+            kind,
+            self.config.data.kept_crops,
+            self.croppers[kind],
+            lambda params, crops: compute(params, crops.astype(jnp.float32) / 255),
+            f"{objective.computes} in {self.config.train.products}",
+        )
+        return keep_targets(pictures, recipe, vgg, folder=self.config.data.kept_folder)
+
+    def take(self, count: int) -> Batch:
+        return {}
+
+    def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
+        """The batch of a step: {"content", "style"}, and "targets" where they are kept."""
+        batch: Batch = {}
+        keys = jax.random.split(jax.random.fold_in(self.key, step), 2 * len(KINDS))
+        for kind, key, crop_key in zip(KINDS, keys[::2], keys[1::2], strict=True):
+            held = arrays[kind]
+            if isinstance(held, PictureArrays):
+                chosen = jax.random.randint(key, (self.batch,), 0, len(held.starts))
+                keys_of_crops = jax.random.split(crop_key, self.batch)
+                batch[kind] = draw_crops(held, self.croppers[kind], chosen, keys_of_crops)
+            else:
+                rows = jax.random.randint(key, (self.batch,), 0, len(held["crops"]))
+                row = jax.tree.map(lambda x, rows=rows: x[rows], held)
+                batch[kind] = row["crops"]
+                batch["targets"] = batch.get("targets", {}) | row["targets"]
+        return jax.lax.with_sharding_constraint(batch, self.split)
+
+    def close(self):
+        pass
