@@ -78,6 +78,41 @@ def test_imports_go_down(path):
     assert violations(source, module_name(path), path.name == "__init__.py") == []
 
 
+def circles(graph):
+    """One path of names per circle, from the first name it has in `graph` back to it."""
+    found, done = [], set()
+
+    def visit(name, path):
+        if name in path:
+            found.append([*path[path.index(name) :], name])
+        elif name not in done:
+            for other in sorted(graph[name]):
+                visit(other, [*path, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+    return found
+
+
+def test_imports_inside_a_folder_have_no_circles():
+    """Those inside functions too: what needs one is two topics in one file."""
+    modules = {module_name(path): path for path in FILES}
+    graph = {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        reached = imports(tree, name, path.name == "__init__.py")
+        # "din_jax.data.sources.Source" is a name in a module, "din_jax.data.sources" a module.
+        reached = {x if x in modules else x.rpartition(".")[0] for x in reached}
+        graph[name] = reached & set(modules) - {name}
+    assert circles(graph) == []
+
+
+def test_the_circle_reader_finds_one():
+    graph = {"a": {"b", "c"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}
+    assert circles(graph) == [["b", "c", "d", "b"]]
+
+
 @pytest.mark.parametrize(
     "source,module,found",
     [
