@@ -113,8 +113,7 @@ def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
         raise UserError(f"{where} must have fields {', '.join(hints)}, not be {shown(values)}.")
     unknown = [name for name in values if name not in hints]
     if unknown:
-        names = ", ".join(str(name)[:80] for name in unknown[:4])
-        raise UserError(f"{where} has no field {names}; its fields are {', '.join(hints)}.")
+        raise _unknown(where, unknown, hints)
     return cls(**{key: _typed(hints[key], x, f"{where}.{key}") for key, x in values.items()})
 
 
@@ -152,3 +151,23 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         except OverflowError:
             return math.inf  # which no rule admits
     return value
+
+
+def _unknown(where: str, names: list, hints: Mapping[str, Any]) -> UserError:
+    listed = ", ".join(str(name)[:80] for name in names[:4])
+    return UserError(f"{where} has no field {listed}; its fields are {', '.join(hints) or 'none'}.")
+
+
+def names_below(cls: type, name: str) -> list[str]:
+    """Names of the fields of the group `name` of `cls`, dotted; [] if it is a field.
+
+    Raises:
+      UserError: there is neither such a field nor such a group.
+    """
+    where = "config"
+    for part in filter(None, name.split(".")):
+        hints = typing.get_type_hints(cls) if dataclasses.is_dataclass(cls) else {}
+        if part not in hints:
+            raise _unknown(where, [part], hints)
+        where, cls = f"{where}.{part}", hints[part]
+    return list(typing.get_type_hints(cls)) if dataclasses.is_dataclass(cls) else []
