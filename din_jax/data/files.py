@@ -6,7 +6,12 @@ from pathlib import Path
 
 from din_jax.errors import UserError
 
-IMAGE_SUFFIXES = tuple(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split())
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Pillow's names of the formats that are read; whatever else a file holds, it is not opened."""
+
+IMAGE_SUFFIXES = tuple(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm".split()
+)
 
 
 class MissingImageError(UserError, FileNotFoundError):
