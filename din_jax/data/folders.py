@@ -7,12 +7,11 @@ from pathlib import Path
 
 from din_jax.data.decoding import BadImageError
 from din_jax.data.files import MissingImageError, list_images
-from din_jax.data.inspection import why_bad
+from din_jax.data.inspection import name_bad, why_bad
 from din_jax.data.sources import SourceError
 
 logger = logging.getLogger(__name__)
 
-_NAMED = 5  # bad files that a warning names
 _verdicts: dict[tuple[str, int, int], str] = {}  # (path, bytes, mtime) -> "" or why it is bad
 
 
@@ -67,18 +66,21 @@ def _readable(files: list[Path], folder: Path, threads: int) -> list[Path]:
     if len(bad) == len(files):
         raise SourceError(
             f"a folder of pictures must hold a readable one, but all {len(bad)} files in "
-            f"'{folder}' are bad (the first: {bad[0][1]})"
+            f"'{folder}' are bad: {name_bad(_below(bad, folder))}."
         )
     if any(_verdicts[key] for _, key in fresh):
         logger.warning(
-            "%d of %d files in '%s' are left out because they cannot be used: %s%s",
+            "%d of %d files in '%s' are left out because they cannot be used: %s.",
             len(bad),
             len(files),
             folder,
-            " ".join(why for _, why in bad[:_NAMED]),
-            f" And {len(bad) - _NAMED} more." if len(bad) > _NAMED else "",
+            name_bad(_below(bad, folder)),
         )
     return [path for path, key in zip(files, stats, strict=True) if not _verdicts[key]]
+
+
+def _below(bad: list[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
+    return [(path.relative_to(folder), why) for path, why in bad]
 
 
 def _fingerprint(path: Path) -> tuple[str, int, int]:

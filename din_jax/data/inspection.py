@@ -1,12 +1,22 @@
-"""Whether encoded pictures are usable, from their header and end."""
+"""Whether encoded pictures are usable, from their header and end, and how the bad are named."""
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from din_jax.data.decoding import decode_image, open_header
 from din_jax.errors import UserError
+
+_NAMED = 20  # bad files that a message names
+
+
+def name_bad(bad: Sequence[tuple[str | Path, str]]) -> str:
+    """The (path, reason) of bad files as a part of a sentence: names, and why the first is bad."""
+    names = ", ".join(f"'{path}'" for path, _ in bad[:_NAMED])
+    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    return f"{names}{more} (the first: {bad[0][1].rstrip('.')})"
 
 
 def why_bad(data: bytes | Path, name: str = "") -> str:

@@ -1,6 +1,7 @@
 """Every kind of picture becomes the right RGB, and everything else one sentence."""
 
 import logging
+import os
 import struct
 import tracemalloc
 import types
@@ -343,3 +344,19 @@ def test_list_images_is_natural_recursive_and_finite(tmp_path, caplog):
         list_images(tmp_path / "absent")
     with pytest.raises(MissingImageError, match="is a file"):
         list_images(tmp_path / "n.txt")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["vermeer", "monet_1899(2)", "photo.jpeg_large"])
+def test_pictures_without_a_suffix_are_found_by_their_first_bytes(tmp_path, encode, kind, name):
+    # A raw photograph is a TIFF and a text may begin as a bitmap: those need a bare name.
+    found = kind not in ("TIFF", "BMP", "PPM") or "." not in name
+    (tmp_path / name).write_bytes(encode(np.zeros((16, 16, 3), np.uint8), kind))
+    assert list_images(tmp_path) == [tmp_path / name] * found
+
+
+def test_what_is_no_picture_is_not_listed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    for name, data in (("README", b"P1 of the list"[1:]), ("empty", b""), ("a.txt", b"P1 text")):
+        (tmp_path / name).write_bytes(data)
+    assert list_images(tmp_path) == []

@@ -29,9 +29,16 @@ def test_bad_files_are_left_out_with_one_counted_warning(
     assert [path.name for path in source.files] == ["0.png", "1.png", "2.png", "3.png"]
     (record,) = caplog.records
     text = record.getMessage()
-    assert text.startswith("8 of 12 files") and text.endswith("And 3 more.")
-    for name in ("cut.jpg", "dangling.jpg", "empty.jpg", "icon.gif"):
-        assert name in text
+    assert text.startswith("8 of 12 files") and text.endswith("replace or remove it).")
+    for name in ("cut.jpg", "dangling.jpg", "empty.jpg", "icon.gif", "more2.jpg", "text.png"):
+        assert f"'{name}'" in text
+
+
+def test_a_long_list_of_bad_files_is_cut(tmp_path):
+    for i in range(25):
+        (tmp_path / f"{i}.jpg").write_bytes(b"bad")
+    with pytest.raises(SourceError, match="all 25 files .*: '0.jpg', .*'19.jpg' and 5 more .the"):
+        FolderSource(tmp_path)
 
 
 def test_good_file_with_extra_bytes_at_its_end_is_kept(flat_folder, encode, caplog):
