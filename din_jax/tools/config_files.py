@@ -20,6 +20,8 @@ from din_jax.fields import names_below
 
 _LONGEST = 300  # characters of what an error says
 
+flags.disclaim_key_flags()  # --help shows --config as the flag of whoever calls `define_flag`
+
 
 class ListParser(flags.ArgumentParser):
     """A list on the command line: `8,16,32` or `relu1_1,relu2_1`, also in brackets and quotes."""

@@ -133,6 +133,13 @@ def test_what_a_file_says_of_its_variants_is_left_as_it_is(parse, good):
         parse(f"{good}:x")
 
 
+def test_help_shows_the_flag_as_the_callers():
+    values = flags.FlagValues()
+    define_flag(values)
+    (flag,) = values.get_key_flags_for_module(__name__)
+    assert flag.name == "config" and "--config.model.widths=8,16,32" in flag.help
+
+
 @pytest.mark.parametrize("file", ["nope.py", ".", "x" * 5000])
 def test_a_missing_file_is_named(parse, tmp_path, monkeypatch, file):
     monkeypatch.chdir(tmp_path)
