@@ -26,6 +26,10 @@ shown = _brief.repr
 """`repr` of bearable length, whatever the value."""
 
 
+class Word(str):
+    """A value as it was typed: `build` reads it as what its field wants, "8" as 8 or as a name."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """What the value of a field may be; of a tuple, what each of its items may be.
@@ -134,13 +138,18 @@ def check(settings: Any, where: str) -> None:
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
-    """The value as the hinted type; only lists, tables and whole numbers are converted."""
+    """The value as the hinted type; only lists, tables, words and whole numbers are converted."""
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else build(hint, value, where)
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)):
             raise UserError(f"{where} must be a list, not {shown(value)}.")
         return tuple(_typed(typing.get_args(hint)[0], item, where) for item in value)
+    if isinstance(value, Word):
+        try:
+            value = hint(value)
+        except ValueError:
+            value = str(value)  # refused below
     if isinstance(value, bool) != (hint is bool) or not isinstance(
         value, (int, float) if hint is float else hint
     ):

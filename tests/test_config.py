@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from din_jax import fields
 from din_jax.config import Config, DataConfig, ModelConfig
 from din_jax.errors import UserError
 
@@ -175,6 +176,21 @@ def test_defaults_are_valid_and_hashable():
 def test_integers_become_floats_where_floats_are_meant():
     value = Config.from_dict({"loss": {"style_weight": 3}}).loss.style_weight
     assert value == 3 and isinstance(value, float)
+
+
+def test_a_word_is_read_as_what_its_field_wants():
+    @dataclasses.dataclass
+    class Lists:
+        numbers: tuple[int, ...] = fields.setting((1,))
+        factors: tuple[float, ...] = fields.setting((1.0,))
+        names: tuple[str, ...] = fields.setting(("a",))
+
+    words = [fields.Word("8"), fields.Word("16")]
+    made = fields.build(Lists, {"numbers": words, "factors": words, "names": words}, "lists")
+    assert made == Lists((8, 16), (8.0, 16.0), ("8", "16"))
+    assert {type(x) for x in made.numbers + made.factors + made.names} == {int, float, str}
+    with pytest.raises(UserError, match="lists.numbers must be of type int, not '1.5'"):
+        fields.build(Lists, {"numbers": [fields.Word("1.5")]}, "lists")
 
 
 def test_the_style_crop_is_the_crop_unless_given():

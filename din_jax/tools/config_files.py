@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from din_jax.config import Config
 from din_jax.errors import UserError
-from din_jax.fields import names_below
+from din_jax.fields import Word, names_below
 
 _LONGEST = 300  # characters of what an error says
 
@@ -32,7 +32,7 @@ class ListParser(flags.ArgumentParser):
         items = [item.strip(" '\"") for item in argument.strip(" ()[]").split(",")]
         if not items[-1]:  # (8,) and the empty list
             items.pop()
-        return tuple(int(item) if re.fullmatch(r"-?\d+", item) else item for item in items)
+        return tuple(map(Word, items))
 
     def flag_type(self) -> str:
         return "list"
