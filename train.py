@@ -1,8 +1,8 @@
 """Trains a model: python train.py --config configs/din.py --workdir runs/din
 
-Any field is overridden on the command line: --config.optim.learning_rate=3e-4. A work directory
-that holds checkpoints of the same settings is resumed. On several hosts, start the same command on
-each with --distributed.
+Any field is overridden on the command line: --config.optim.learning_rate=3e-4, a list as
+--config.model.widths=8,16,32. A work directory that holds checkpoints of the same settings is
+resumed. On several hosts, start the same command on each with --distributed.
 """
 
 import sys
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import jax
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 from din_jax.config import Config
 from din_jax.errors import UserError
 from din_jax.memory import keep_freed_memory
+from din_jax.tools.config_files import define_flag, parse_flags
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings: FILE.py or FILE.py:VARIANT.")
+_CONFIG = define_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: checkpoints, metrics, pictures.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod or cluster.")
 
@@ -29,19 +29,13 @@ def fail(message: str):
 def parse(argv: list[str]) -> list[str]:
     """Flags; every complaint of absl and ml_collections becomes one sentence."""
     try:
-        rest = flags.FLAGS(argv)
-        _CONFIG.value.to_dict()  # a file that is missing shows on access only
-    except AttributeError as error:
-        missing = error.args[0]  # ml_collections wraps the KeyError, and says what is like it
-        reason = missing.args[0] if isinstance(missing, KeyError) else missing
-        fail(f"config has no field {reason} (din_jax/config.py lists all).".replace("\n", ": "))
-    except (flags.Error, OSError) as error:
-        # Some hold a whole stack trace, whose last line says what went wrong.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        what = lines[-1].removeprefix("ValueError: ").removeprefix("din_jax.errors.UserError: ")
-        fail(f"{what.rstrip('.')}; see train.py --help, and configs/din.py:demo for a start.")
+        rest = parse_flags(argv, _CONFIG)
+    except UserError as error:
+        fail(str(error))
     if len(rest) > 1:
         fail(f"unexpected arguments {rest[1:]}; settings are --config.FIELD=VALUE.")
+    if not _WORKDIR.value.strip():
+        fail("--workdir must name the run's directory, but is empty; give one, such as runs/din.")
     return rest
 
 

@@ -15,6 +15,7 @@ just what AdaIN copies.
 import dataclasses
 
 from configs.din import FAST, PAPER
+from din_jax.errors import UserError
 
 ADAIN = dataclasses.replace(
     PAPER,
@@ -28,5 +29,5 @@ VARIANTS = {"": ADAIN, "fast": dataclasses.replace(ADAIN, name="adain-fast", opt
 
 def get_config(variant: str = ""):
     if variant not in VARIANTS:
-        raise ValueError(f"configs/adain.py has variants {sorted(VARIANTS)}, not {variant!r}.")
+        raise UserError(f"configs/adain.py has variants {sorted(VARIANTS)}, not {variant!r}.")
     return VARIANTS[variant].to_config_dict()

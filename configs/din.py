@@ -20,6 +20,7 @@ at the first start, or `--config.loss.weights=FILE`.
 import dataclasses
 
 from din_jax.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig, TrainConfig
+from din_jax.errors import UserError
 
 PAPER = Config(data=DataConfig(content="tfds:coco", style="tfds:wikiart"))
 
@@ -78,5 +79,5 @@ for _name, _changes in TRANSFORMS.items():
 
 def get_config(variant: str = ""):
     if variant not in VARIANTS:
-        raise ValueError(f"configs/din.py has variants {sorted(VARIANTS)}, not {variant!r}.")
+        raise UserError(f"configs/din.py has variants {sorted(VARIANTS)}, not {variant!r}.")
     return VARIANTS[variant].to_config_dict()

@@ -1,131 +1,157 @@
-"""Every setting of a run: frozen dataclasses, each field with its unit, and their checks.
+"""Every setting of a run: frozen dataclasses, each field with its unit and what it may be.
 
 `configs/*.py` hold only what differs from these defaults; the command line overrides any field
 (`--config.optim.learning_rate=3e-4`). `Config.from_dict` is the only way from untyped values to a
-`Config`, so that a bad value stops before anything is loaded.
+`Config`, so that a bad value stops before anything is loaded. A new setting is one line: `setting`
+takes its default and its rule (`din_jax/fields.py`). The upper bounds are far above any use; they
+keep a slip, or a file from outside, from taking memory or time without end.
 """
 
 import dataclasses
 import json
-import typing
 from collections.abc import Mapping
 from typing import Any
 
+from din_jax import fields
 from din_jax.errors import UserError
+from din_jax.fields import setting
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+# Those of VGG-19, in order.
+LAYERS = tuple(
+    f"relu{block}_{i}" for block, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where images come from and how they are cropped."""
 
-    content: str = "synthetic"  # "synthetic", "tfds:NAME[:SPLIT]" or a folder, searched recursively
-    style: str = "synthetic"  # likewise
-    content_validation: str = ""  # likewise; "" holds `validation` images out of `content`
-    style_validation: str = ""  # likewise, for `style`
-    validation: int = 16  # images held out per side where no *_validation is given
-    resize: int = 512  # pixels, short side before the crop
-    crop: int = 256  # pixels, side of the square random crop of the content
-    style_crop: int = 0  # pixels, side of the style crop; 0 takes `crop`
-    flip: bool = True  # mirror left to right at random
-    zoom: float = 1.0  # >= 1; short side drawn log-uniformly from [resize / zoom, resize]
-    style_jitter: float = 0.0  # 0..1, strength of color jitter on style crops
-    threads: int = 8  # decoding threads per process
-    workers: int = 0  # decoding processes; 0 decodes in threads alone
-    prefetch: int = 16  # batches kept ready
-    resident: bool = False  # all pictures decoded once and kept in memory; crops cut on the device
-    kept_crops: int = 0  # crops per picture whose VGG targets are computed once; needs `resident`
-    kept_folder: str = ""  # where kept targets are written; "" is the user's cache
+    # "synthetic", "tfds:NAME[:SPLIT]" or a folder, searched recursively
+    content: str = setting("synthetic")
+    style: str = setting("synthetic")  # likewise
+    content_validation: str = setting("")  # likewise; "" holds `validation` images out of `content`
+    style_validation: str = setting("")  # likewise, for `style`
+    validation: int = setting(16, least=1, most=10**6)  # images held out per side without the above
+    resize: int = setting(512, least=16, most=4096)  # pixels, short side before the crop
+    crop: int = setting(256, least=16, most=4096, multiple_of=8)  # pixels, side of content's square
+    style_crop: int = setting(0, least=0, most=4096, multiple_of=8)  # of style's; 0 takes `crop`
+    flip: bool = setting(True)  # mirror left to right at random
+    # short side drawn log-uniformly from [resize / zoom, resize]
+    zoom: float = setting(1.0, least=1, most=64)
+    style_jitter: float = setting(0.0, least=0, most=1)  # strength of color jitter on style crops
+    threads: int = setting(8, least=1, most=256)  # decoding threads per process
+    workers: int = setting(0, least=0, most=256)  # decoding processes; 0 decodes in threads alone
+    prefetch: int = setting(16, least=1, most=1024)  # batches kept ready
+    # all pictures decoded once and kept in memory; crops are cut on the device
+    resident: bool = setting(False)
+    # crops per picture whose VGG targets are computed once; 0: fresh crops; needs `resident`
+    kept_crops: int = setting(0, least=0, most=10_000)
+    kept_folder: str = setting("")  # where kept targets are written; "" is the user's cache
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The content network, the styled layers and where their kernels come from."""
 
-    network: str = "mobilenet"  # "mobilenet" (separable=False: Johnson's) or "vgg19"
-    widths: tuple[int, ...] = (32, 64, 128)  # channels at full, half and quarter size
-    kernel: int = 9  # side of the first convolution
-    residuals: int = 2  # residual blocks in the encoder, and again in the decoder
-    separable: bool = True  # depthwise + pointwise; False: standard convolutions
-    encoder_norm: str = "instance"  # "instance", "batch" or "none", after each convolution
-    decoder_norm: str = "instance"  # likewise; the output convolution has none
-    levels: int = 3  # styled levels: 3 = hierarchical, 1 = the deepest alone
-    code: str = "din"  # "din": weight and bias nets; "adain": the style's own statistics
-    style_encoder: str = "vgg19"  # "vgg19", "mobilenet" (needs no VGG), "content" (for "adain")
-    style_feature: str = "relu4_1"  # what the nets read: VGG's "relu4_1" map or "statistics"
-    transform: str = "standard"  # dynamic convolution: "standard", "deformable", "spatial"
-    dynamic_kernel: int = 1  # side of the dynamic kernel, odd
-    dynamic_groups: int = 1  # of the dynamic convolution; 0: one per channel (depthwise)
-    dynamic_dilation: int = 1  # pixels between the taps of the dynamic kernel
-    spatial_grid: int = 16  # side of the maps of a "spatial" code
-    offset_groups: int = 1  # of a "deformable" transform: channels that share offsets
-    modulated: bool = False  # "deformable": a factor per sampled point beside its offset
-    net_hidden: int = 64  # hidden channels of a weight or bias net
-    net_pool: int = 4  # side of the adaptive average pool before a net
-    net_kernel: int = 3  # side of a net's convolutions
-    net_scale: float = 1 / 64  # g in W = I + g * net(style), b = g * net(style)
+    # Johnson's is "mobilenet" with separable=False
+    network: str = setting("mobilenet", choices=("mobilenet", "vgg19"))
+    # channels at full, half and quarter size
+    widths: tuple[int, ...] = setting((32, 64, 128), least=1, most=1024, length=(3, 3))
+    kernel: int = setting(9, least=1, most=31, odd=True)  # side of the first convolution
+    residuals: int = setting(2, least=0, most=64)  # blocks in the encoder, and again in the decoder
+    separable: bool = setting(True)  # depthwise + pointwise; False: standard convolutions
+    encoder_norm: str = setting("instance", choices=NORMS)  # after each convolution
+    decoder_norm: str = setting("instance", choices=NORMS)  # likewise; the output has none
+    levels: int = setting(3, least=1, most=3)  # styled: 3 = hierarchical, 1 = the deepest alone
+    code: str = setting("din", choices=("din", "adain"))  # weight and bias nets; own statistics
+    # "mobilenet" needs no VGG; "content" is for "adain"
+    style_encoder: str = setting("vgg19", choices=("vgg19", "mobilenet", "content"))
+    # what the nets read: a map of VGG's, or its statistics
+    style_feature: str = setting("relu4_1", choices=("relu4_1", "statistics"))
+    # of the dynamic convolution
+    transform: str = setting("standard", choices=("standard", "deformable", "spatial"))
+    dynamic_kernel: int = setting(1, least=1, most=15, odd=True)  # side of the dynamic kernel
+    dynamic_groups: int = setting(1, least=0, most=1024)  # 0: one per channel (depthwise)
+    dynamic_dilation: int = setting(1, least=1, most=64)  # pixels between its taps
+    spatial_grid: int = setting(16, least=1, most=256)  # side of the maps of a "spatial" code
+    # of a "deformable" transform: channels that share offsets
+    offset_groups: int = setting(1, least=1, most=1024)
+    modulated: bool = setting(False)  # "deformable": a factor per sampled point beside its offset
+    net_hidden: int = setting(64, least=1, most=1024)  # hidden channels of a weight or bias net
+    net_pool: int = setting(4, least=1, most=64)  # side of the adaptive average pool before a net
+    net_kernel: int = setting(3, least=1, most=15)  # side of a net's convolutions
+    net_scale: float = setting(1 / 64, above=0, most=1e3)  # g: W = I + g * net(style), b = g * net
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
     """Perceptual losses and their weights. Total = sum of weight * loss."""
 
-    network: str = "vgg19"  # "vgg19" or "random" (seeded random features, no download)
-    weights: str = ""  # path of the VGG-19 file; "" searches, then downloads
-    content_layers: tuple[str, ...] = ("relu4_1",)
-    style_layers: tuple[str, ...] = STYLE_LAYERS
-    content_weight: float = 1.0
-    style_weight: float = 10.0  # on the mean over style layers (AdaIN sums: its 10 is 40 here)
-    gram_weight: float = 0.0
-    descriptor_weight: float = 1.0  # on the MobileNet's regression of VGG's style statistics; 0:
-    # it learns nothing in this run, and the nets read VGG's
-    variation_weight: float = 0.0
+    # "random": seeded random features, no download
+    network: str = setting("vgg19", choices=("vgg19", "random"))
+    weights: str = setting("")  # path of the VGG-19 file; "" searches, then downloads
+    content_layers: tuple[str, ...] = setting(("relu4_1",), choices=LAYERS)
+    style_layers: tuple[str, ...] = setting(STYLE_LAYERS, choices=LAYERS)
+    content_weight: float = setting(1.0, least=0)
+    # on the mean over style layers (AdaIN sums: its 10 is 40 here)
+    style_weight: float = setting(10.0, least=0)
+    gram_weight: float = setting(0.0, least=0)
+    # on the MobileNet's regression of VGG's style statistics; 0: it learns nothing in this run, and
+    # the nets read VGG's
+    descriptor_weight: float = setting(1.0, least=0)
+    variation_weight: float = setting(0.0, least=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
     """Adam, in two groups: the weight and bias nets learn `dynamic_multiplier` times faster."""
 
-    learning_rate: float = 1e-4  # of encoder and decoder
-    dynamic_multiplier: float = 10.0  # learning rate of weight and bias nets over the above
-    b1: float = 0.9
-    b2: float = 0.999
-    warmup: int = 100  # steps from zero to the learning rate
-    decay: str = "constant"  # "constant" or "cosine" (to a hundredth at the last step)
-    clip: float = 0.0  # largest global gradient norm; 0 = no clipping
-    average: float = 0.0  # decay per step of the averaged parameters that are saved; 0 = none
+    learning_rate: float = setting(1e-4, above=0)  # of encoder and decoder
+    # learning rate of weight and bias nets over the above
+    dynamic_multiplier: float = setting(10.0, least=0)
+    b1: float = setting(0.9, least=0, below=1)
+    b2: float = setting(0.999, least=0, below=1)
+    warmup: int = setting(100, least=0, most=10**9)  # steps from zero to the learning rate
+    # "cosine": to a hundredth at the last step
+    decay: str = setting("constant", choices=("constant", "cosine"))
+    clip: float = setting(0.0, least=0)  # largest global gradient norm; 0 = no clipping
+    # decay per step of the averaged parameters that are saved; 0 = none
+    average: float = setting(0.0, least=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The loop: how long, on what, and how often it reports."""
 
-    steps: int = 160_000
-    batch: int = 8  # pairs per step over all devices
-    teacher_steps: int = (
-        0  # first steps in which the nets read VGG's statistics, not the MobileNet's
-    )
-    initialize: str = ""  # model file or run directory whose parameters to start from
-    compute_dtype: str = "float32"  # or "bfloat16"; parameters and statistics stay float32
-    products: str = "float32"  # or "bfloat16": factors of products rounded to it, sums in float32
-    steps_per_call: int = 1  # steps that run on the device without a word from the host
-    params: str = "replicated"  # or "sharded": large parameters split over the data axis
-    log_every: int = 50  # steps
-    grid_every: int = 1000  # steps between picture grids
-    validate_every: int = 1000  # steps
-    checkpoint_every: int = 1000  # steps
-    keep_last: int = 2  # checkpoints
-    keep_best: int = 1  # checkpoints, by validation loss
+    steps: int = setting(160_000, least=1, most=10**9)
+    batch: int = setting(8, least=1, most=65_536)  # pairs per step over all devices
+    # first steps in which the nets read VGG's statistics, not the MobileNet's
+    teacher_steps: int = setting(0, least=0, most=10**9)
+    initialize: str = setting("")  # model file or run directory whose parameters to start from
+    # parameters and statistics stay float32
+    compute_dtype: str = setting("float32", choices=("float32", "bfloat16"))
+    # "bfloat16": factors of products rounded to it, sums in float32
+    products: str = setting("float32", choices=("float32", "bfloat16"))
+    # steps that run on the device without a word from the host
+    steps_per_call: int = setting(1, least=1, most=10**6)
+    # "sharded": large parameters split over the data axis
+    params: str = setting("replicated", choices=("replicated", "sharded"))
+    log_every: int = setting(50, least=1, most=10**9)  # steps
+    grid_every: int = setting(1000, least=1, most=10**9)  # steps between picture grids
+    validate_every: int = setting(1000, least=1, most=10**9)  # steps
+    checkpoint_every: int = setting(1000, least=1, most=10**9)  # steps
+    keep_last: int = setting(2, least=1, most=10**6)  # checkpoints
+    keep_best: int = setting(1, least=0, most=10**6)  # checkpoints, by validation loss
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One run."""
 
-    name: str = "din"
-    seed: int = 0
+    name: str = setting("din")
+    seed: int = setting(0, least=0, most=2**32 - 1)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
@@ -133,21 +159,22 @@ class Config:
     train: TrainConfig = TrainConfig()
 
     def __post_init__(self):
+        fields.check(self, "config")
         _check(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """Builds a config from nested mappings (a ConfigDict, JSON); unknown fields are refused."""
-        return _build(cls, values, "config")
+        return fields.build(cls, values, "config")
 
     def to_config_dict(self):
         """The same as an `ml_collections.ConfigDict`, which the command line overrides."""
         from ml_collections import ConfigDict
 
-        return ConfigDict(self.to_dict())
+        return ConfigDict(dataclasses.asdict(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain dicts, lists for tuples: what JSON and ConfigDict hold."""
+        """Nested plain dicts, lists for tuples: what JSON holds."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @property
@@ -164,32 +191,6 @@ class Config:
         )
 
 
-def _build(cls: type, values: Mapping[str, Any], where: str):
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise UserError(
-            f"{where} has no field {', '.join(unknown)}; its fields are {', '.join(hints)}."
-        )
-    return cls(
-        **{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
-    )
-
-
-def _convert(hint: Any, value: Any, where: str):
-    if dataclasses.is_dataclass(hint):
-        return value if isinstance(value, hint) else _build(hint, value, where)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise UserError(f"{where} must be a list, not {value!r}.")
-        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UserError(f"{where} must be of type {hint.__name__}, not {value!r}.")
-    return value
-
-
 def _require(condition: bool, message: str):
     if not condition:
         raise UserError(message)
@@ -200,26 +201,11 @@ def _one_of(where: str, value: str, choices: tuple[str, ...]):
 
 
 def _check(c: Config):
-    _one_of("config.model.network", c.model.network, ("mobilenet", "vgg19"))
-    _one_of("config.model.encoder_norm", c.model.encoder_norm, NORMS)
-    _one_of("config.model.decoder_norm", c.model.decoder_norm, NORMS)
-    _one_of("config.model.code", c.model.code, ("din", "adain"))
-    _one_of("config.model.style_encoder", c.model.style_encoder, ("vgg19", "mobilenet", "content"))
-    _one_of("config.model.style_feature", c.model.style_feature, ("relu4_1", "statistics"))
-    _one_of("config.loss.network", c.loss.network, ("vgg19", "random"))
-    _one_of("config.optim.decay", c.optim.decay, ("constant", "cosine"))
-    _one_of("config.train.compute_dtype", c.train.compute_dtype, ("float32", "bfloat16"))
-    _one_of("config.train.params", c.train.params, ("replicated", "sharded"))
-    _one_of("config.train.products", c.train.products, ("float32", "bfloat16"))
-    m, d, t = c.model, c.data, c.train
-    _require(m.kernel % 2 == 1, f"config.model.kernel must be odd, not {m.kernel}.")
-    _require(
-        len(m.widths) == 3 and all(w > 0 for w in m.widths),
-        f"config.model.widths must be three positive channel counts, not {m.widths}.",
-    )
+    """What fields ask of each other."""
+    m = c.model
     deepest = 1 if m.network == "vgg19" else 3
     _require(
-        1 <= m.levels <= deepest,
+        m.levels <= deepest,
         f"config.model.levels must be 1 to {deepest} for {m.network}, not {m.levels}.",
     )
     _require(
@@ -235,38 +221,20 @@ def _check(c: Config):
     )
     _check_transform(m)
     smallest = 32 if m.network == "mobilenet" else 16
-    for name, side in (("crop", d.crop), ("style_crop", c.style_crop)):
+    for name, side in (("crop", c.data.crop), ("style_crop", c.style_crop)):
         _require(
-            side >= smallest and side % 8 == 0,
-            f"config.data.{name} must be a multiple of 8 from {smallest} up, not {side}.",
+            side >= smallest,
+            f"config.data.{name} must be at least {smallest} for {m.network}, not {side}.",
         )
     _require(
-        d.resize >= d.crop, f"config.data.resize ({d.resize}) must be at least crop ({d.crop})."
-    )
-    _require(d.zoom >= 1, f"config.data.zoom must be at least 1, not {d.zoom}.")
-    _require(
-        0 <= d.style_jitter <= 1,
-        f"config.data.style_jitter must lie in 0..1, not {d.style_jitter}.",
-    )
-    _require(d.validation >= 1, f"config.data.validation must be at least 1, not {d.validation}.")
-    _require(
-        t.batch >= 1 and t.steps >= 1, "config.train.batch and config.train.steps must be positive."
+        c.data.resident or not c.data.kept_crops,
+        f"config.data.kept_crops={c.data.kept_crops} keeps crops in memory: set "
+        "config.data.resident to True, or kept_crops to 0.",
     )
     _require(
-        d.kept_crops >= 0 and (d.resident or not d.kept_crops),
-        f"config.data.kept_crops must be 0, or positive with config.data.resident, not "
-        f"{d.kept_crops}.",
+        c.data.resize >= c.data.crop,
+        f"config.data.resize ({c.data.resize}) must be at least crop ({c.data.crop}).",
     )
-    _require(
-        0 <= c.optim.average < 1,
-        f"config.optim.average must lie in 0..1, 1 excluded, not {c.optim.average}.",
-    )
-    for name in ("log_every", "grid_every", "validate_every", "checkpoint_every", "keep_last",
-                 "steps_per_call"):
-        value = getattr(t, name)
-        _require(value >= 1, f"config.train.{name} must be at least 1, not {value}.")
-    _require(c.optim.learning_rate > 0, "config.optim.learning_rate must be positive.")
-    _require(bool(c.loss.style_layers), "config.loss.style_layers must name at least one layer.")
 
 
 def _check_transform(m: ModelConfig):

@@ -8,8 +8,9 @@ from din_jax.data.decoding import (
     load_image,
     save_image,
 )
+from din_jax.data.opening import open_source
 from din_jax.data.pairs import make_batches, validation_pairs
-from din_jax.data.sources import SourceError, open_source
+from din_jax.data.sources import SourceError
 
 __all__ = [
     "BadImageError",

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from din_jax.data.files import IMAGE_SUFFIXES, natural_key
-from din_jax.data.sources import SourceError, why_bad
+from din_jax.data.inspection import why_bad
+from din_jax.data.sources import SourceError
 
 logger = logging.getLogger(__name__)
 

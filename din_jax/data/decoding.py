@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from din_jax.data.files import MissingImageError, list_images
+from din_jax.data.files import FORMATS, MissingImageError, list_images
+from din_jax.data.rgb import to_rgb
 from din_jax.errors import UserError
 
 __all__ = [
+    "MAX_BYTES",
+    "MAX_FILE_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE",
     "BadImageError",
@@ -35,6 +38,17 @@ MIN_SIDE = 16
 
 MAX_PIXELS = 89_478_485
 """Largest picture, in px, that is decoded (Pillow's own limit against decompression bombs)."""
+
+MAX_BYTES = 2**30
+"""Most memory, in bytes, that decoding a picture may take: 12 bytes a pixel of the largest."""
+
+MAX_FILE_BYTES = 2**29
+"""Largest file, in bytes, that is read: more than any picture of MAX_PIXELS in 16 bits needs."""
+
+# Measured: RGB and its array take 10, a progressive CMYK JPEG takes 12, libwebp's canvases 18.
+_BYTES_PER_PIXEL = {"WEBP": 18}
+_BYTES_PER_PIXEL_ELSE = 12
+_TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE = 258, 277, (322, 323)
 
 # Pillow warns of damaged metadata and of large pictures; the first does no harm here and the second
 # is an error of our own. (catch_warnings around each call would not be safe in threads.)
@@ -73,8 +87,8 @@ def decode_image(
         name: what to call the picture in an error; the path if empty.
 
     Raises:
-        BadImageError: the data are empty, truncated, no picture, smaller than MIN_SIDE px a side
-            or larger than MAX_PIXELS px.
+        BadImageError: the data are empty, truncated, no picture, smaller than MIN_SIDE px a side,
+            larger than MAX_PIXELS px or MAX_FILE_BYTES, or would take more than MAX_BYTES.
         MissingImageError: the path does not exist.
     """
     return np.array(decode_pil(data, min_side=min_side, name=name))
@@ -86,11 +100,15 @@ def decode_pil(
     """`decode_image` as a Pillow RGB image, for callers that resize it next."""
     name = _call(data, name)
     with _open(data, name) as image:
-        check_size(image.size, name)
+        _check_cost(image, name)
         try:
             if min_side > 0:
                 image.draft(None, (min_side, min_side))
-            return _orient(image, _to_rgb(image))
+            rgb = to_rgb(image)
+            method = _ORIENTATIONS.get(_orientation(image))
+            if rgb is not image:
+                image.close()  # gives its pixels back before turning takes as many again
+            return rgb if method is None else rgb.transpose(method)
         # Decoders meet garbage here and fail in many ways (OSError, SyntaxError, struct.error,
         # IndexError, zlib.error, ...); each of them means the same to the user.
         except Exception as error:
@@ -108,7 +126,7 @@ def open_header(data: bytes | str | os.PathLike, name: str = "") -> str | None:
     """
     name = _call(data, name)
     with _open(data, name) as image:
-        check_size(image.size, name)
+        _check_cost(image, name)
         return image.format
 
 
@@ -125,6 +143,33 @@ def check_size(size: tuple[int, int], name: str) -> None:
             f"{name} must have at most {MAX_PIXELS} px, but has {width} x {height}: "
             "scale it down first."
         )
+
+
+def _check_cost(image: Image.Image, name: str) -> None:
+    """Raises BadImageError if decoding the opened picture would take more than MAX_BYTES."""
+    check_size(image.size, name)
+    pixels = image.width * image.height
+    try:
+        cost = pixels * _BYTES_PER_PIXEL.get(image.format, _BYTES_PER_PIXEL_ELSE)
+        cost += _tile_bytes(image)
+    except Exception as error:  # a TIFF's tags may be of any type
+        raise BadImageError(f"{name} must have sound tags, but has not: replace it.") from error
+    if cost > MAX_BYTES:
+        raise BadImageError(
+            f"{name} must take at most {MAX_BYTES >> 20} MiB to decode, but takes {cost >> 20} "
+            f"({image.format}, {image.width} x {image.height} px): scale it down first."
+        )
+
+
+def _tile_bytes(image: Image.Image) -> int:
+    """What one tile of a TIFF takes, which may be far larger than the picture; 0 if it has none."""
+    tags = getattr(image, "tag_v2", {})
+    if _TIFF_TILE[0] not in tags:
+        return 0
+    width, height = (int(tags[tag]) for tag in _TIFF_TILE)
+    bits = tags.get(_TIFF_BITS, 1)
+    bits = max(bits) if isinstance(bits, tuple) else bits
+    return width * height * int(tags.get(_TIFF_SAMPLES, 1)) * bits // 8
 
 
 def load_image(path: str | os.PathLike, *, size: int = 0, square: bool = False) -> np.ndarray:
@@ -222,18 +267,23 @@ def save_image(path: str | os.PathLike, array: np.ndarray, *, quality: int = 95)
 
 def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:
     if isinstance(data, bytes | bytearray | memoryview):
-        if not len(data):
-            raise BadImageError(f"{name} must be a picture, but is empty: replace or remove it.")
-        file = io.BytesIO(data)
+        file, length = io.BytesIO(data), len(data)
     else:
         file = Path(data)
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "does not exist"
             raise MissingImageError(f"a picture is needed, but {name} {what}.")
-        if not file.stat().st_size:
-            raise BadImageError(f"{name} must be a picture, but is empty: replace or remove it.")
+        length = file.stat().st_size
+    if not length:
+        raise BadImageError(f"{name} must be a picture, but is empty: replace or remove it.")
+    if length > MAX_FILE_BYTES:
+        raise BadImageError(
+            f"{name} must have at most {MAX_FILE_BYTES >> 20} MiB, but has {length >> 20}: save it "
+            "compressed or smaller."
+        )
     try:
-        return Image.open(file)
+        # Of all that Pillow opens, EPS starts Ghostscript, which runs the file as a program.
+        return Image.open(file, formats=FORMATS)
     except PermissionError as error:
         raise BadImageError(f"{name} must be readable, but permission is denied.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -242,7 +292,7 @@ def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:
         ) from error
     except Exception as error:
         raise BadImageError(
-            f"{name} must be a picture that Pillow can open, but is not: replace or remove it."
+            f"{name} must be a picture ({', '.join(FORMATS)}), but is not: replace or remove it."
         ) from error
 
 
@@ -252,37 +302,11 @@ def _call(data: bytes | str | os.PathLike, name: str) -> str:
     return "image data"
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if mode.startswith("I") or mode == "F":
-        return Image.fromarray(_deep_to_uint8(image)).convert("RGB")
-    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    if mode == "RGB":
-        image.load()
-        return image
-    return image.convert("RGB")
-
-
-def _deep_to_uint8(image: Image.Image) -> np.ndarray:
-    """16-bit and float grey [H, W] to uint8; 65535 (float: 1.0, if nothing is above) is white."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=255.0, neginf=0.0)
-    if image.mode == "F":
-        values = values * 255 if values.max() <= 1 else values
-    elif image.mode.startswith("I;16") or values.max() > 255:
-        values = values / 257
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-def _orient(source: Image.Image, rgb: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        orientation = source.getexif().get(_ORIENTATION_TAG, 1)
+        return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # damaged metadata must not cost the picture
-        orientation = 1
-    method = _ORIENTATIONS.get(orientation)
-    return rgb if method is None else rgb.transpose(method)
+        return 1
 
 
 def _reason(error: Exception) -> str:

@@ -16,7 +16,9 @@ import numpy as np
 from din_jax.config import DataConfig
 from din_jax.data.crops import jitter_colors, random_crop
 from din_jax.data.decoding import resize_crop, resized_shape
-from din_jax.data.sources import ImageReader, Source, SourceError, open_source, split_source
+from din_jax.data.opening import open_source
+from din_jax.data.reader import ImageReader
+from din_jax.data.sources import Source, SourceError, split_source
 
 if TYPE_CHECKING:
     import grain

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from din_jax.config import DataConfig
 from din_jax.data.decoding import resize_crop, resized_shape
 from din_jax.data.pairs import crop_side, short_sides, source_of
-from din_jax.data.sources import ImageReader, SourceError
+from din_jax.data.reader import ImageReader
+from din_jax.data.sources import SourceError
 from din_jax.memory import available_bytes
 
 GROUP = 64  # pictures decoded between two looks at the memory

@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from din_jax.data.decoding import decode_pil, list_images, load_image, save_image
+from din_jax.data.inspection import name_bad
 from din_jax.data.sheets import CELL, contact_sheet, thumbnail
 from din_jax.errors import UserError
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, spread_over_styles, write_csv
@@ -61,28 +62,27 @@ def read_images(
     """Pictures one by one, uint8 RGB, at their own size or resized to size x size squares.
 
     Squares are not cut out: the whole picture is resized (bicubic), as the published comparisons
-    do. Bad files are skipped and reported once, at the end, through `warn`.
+    do. Bad files are skipped and named once, at the end, through `warn`.
 
     Raises:
-      UserError: no file is a usable picture; the message is that of the first.
+      UserError: no file is a usable picture.
     """
     if size and size < SMALLEST_SQUARE:
         raise UserError(f"the size must be at least {SMALLEST_SQUARE} pixels, not {size}.")
     taken: set[str] = set()
-    errors, good = [], 0
+    bad: list[tuple[Path, str]] = []
     for path in paths:
         try:
             image = read_square(path, size) if size else load_image(path)
         except UserError as error:
-            errors.append(error)
+            bad.append((path, str(error)))
             continue
-        good += 1
         yield Named(unique_name(path.stem, taken), image)
-    if not good:
-        raise errors[0]
-    if errors and warn is not None:
-        skipped = f"skipped {len(errors)} of {len(paths)} pictures"
-        warn(f"warning: {skipped}, the first because {errors[0]}")
+    if len(bad) == len(paths):
+        what = f"none of {len(bad)} pictures is usable: {name_bad(bad)}."
+        raise UserError(bad[0][1] if len(bad) == 1 else what)
+    if bad and warn is not None:
+        warn(f"warning: skipped {len(bad)} of {len(paths)} pictures: {name_bad(bad)}.")
 
 
 def read_square(path: Path, size: int) -> np.ndarray:

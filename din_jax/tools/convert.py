@@ -11,13 +11,13 @@ names stand in `din_jax/weights/torch_names.py`.
 """
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from din_jax.config import Config
-from din_jax.errors import UserError, exit_status
+from din_jax.errors import exit_status
+from din_jax.tools.config_files import read_config_file
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -45,23 +45,13 @@ def read_like(like: str) -> Config:
       UserError: there are none.
     """
     from din_jax.weights.models import read_model
-    from din_jax.weights.runs import one_line, read_config
+    from din_jax.weights.runs import read_config
 
-    path, _, name = like.partition(":")
-    if not path.endswith(".py"):
-        where = Path(like).expanduser()
-        # A run's settings are enough; it need not have reached a checkpoint.
-        return read_config(where / "config.json") if where.is_dir() else read_model(where).config
-    spec = importlib.util.spec_from_file_location("config_file", path)
-    try:
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return Config.from_dict(module.get_config(name).to_dict())
-    except (OSError, ImportError, SyntaxError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"--like takes a run, a model file or FILE.py:VARIANT, but '{like}' is none "
-            f"({one_line(error)})."
-        ) from error
+    if like.partition(":")[0].endswith(".py"):
+        return read_config_file(like)
+    where = Path(like).expanduser()
+    # A run's settings are enough; it need not have reached a checkpoint.
+    return read_config(where / "config.json") if where.is_dir() else read_model(where).config
 
 
 def run(flags: argparse.Namespace) -> None:

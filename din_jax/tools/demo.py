@@ -30,7 +30,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def read_or_draw(where: str, kind: str, size: int) -> list:
     """Pictures of a path, or the first few of the built-in synthetic source, uint8 [H, W, 3]."""
     from din_jax.data import list_images, load_image
-    from din_jax.data.synthetic import SyntheticContent, SyntheticStyle
+    from din_jax.data.drawn.synthetic import SyntheticContent, SyntheticStyle
 
     if not where:
         source = (SyntheticContent if kind == "content" else SyntheticStyle)(PICTURES, 0, size)

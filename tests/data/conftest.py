@@ -34,3 +34,21 @@ def flat_folder(tmp_path):
 @pytest.fixture(name="encode")
 def encode_fixture():
     return encode
+
+
+class ListSource(list):
+    """Records in a list: the least that is a source."""
+
+    def name(self, index):
+        return f"item {index}"
+
+
+@pytest.fixture
+def list_source():
+    return ListSource
+
+
+@pytest.fixture
+def truncated_jpeg() -> bytes:
+    data = encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), "JPEG")
+    return data[: int(0.6 * len(data))]

@@ -1,21 +1,32 @@
 """Every kind of picture becomes the right RGB, and everything else one sentence."""
 
 import logging
+import os
 import struct
+import tracemalloc
+import types
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
+import din_jax
+from din_jax.data import decoding, rgb
 from din_jax.data.decoding import (
     BadImageError,
     MissingImageError,
     decode_image,
     list_images,
     load_image,
+    open_header,
     save_image,
 )
+from din_jax.data.files import FORMATS
+from din_jax.data.opening import open_source
+from din_jax.data.rgb import to_rgb
+from din_jax.data.sources import SourceError
 from din_jax.errors import UserError
 
 RED, SIDE = (200, 40, 10), 16
@@ -153,9 +164,82 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+def tiled_tiff(side: int) -> bytes:
+    """A TIFF of 64 x 64 px in tiles of `side` px, each of 3 bytes; without pixels."""
+    shorts = {256: 64, 257: 64, 258: 8, 259: 8, 262: 2, 277: 3}
+    longs = {322: side, 323: side, 324: 8, 325: 1}
+    entries = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in shorts.items()]
+    entries += [struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs.items()]
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + b"\0" * 4
+
+
+def test_eps_by_any_name_is_refused_and_runs_nothing(tmp_path, encode, monkeypatch):
+    data = encode(np.zeros((200, 200, 3), np.uint8), "EPS")
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(1))
+    for what in (data, path):
+        for read in (decode_image, open_header):
+            with pytest.raises(BadImageError, match="must be a picture .JPEG, PNG, .*PPM., but is"):
+                read(what)
+    assert not started
+    with pytest.raises(SourceError, match="photo.jpg"):
+        open_source(str(tmp_path), "content")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_known_by_its_content(tmp_path, encode, kind):
+    pixels = np.full((20, 24, 3), 200, np.uint8)
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(encode(pixels, kind))
+    np.testing.assert_allclose(load_image(path), pixels, atol=3)
+    assert open_header(path) == kind
+
+
+def test_pictures_are_opened_in_one_place_alone():
+    package = Path(din_jax.__file__).parent
+    found = [p.name for p in package.rglob("*.py") if "Image.open(" in p.read_text("utf-8")]
+    assert found == ["decoding.py"]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F", "LA", "RGBA", "P", "RGB", "CMYK", "1"])
+def test_rows_are_converted_as_the_whole_is(monkeypatch, mode):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 65536, (40, 30))
+    if mode in ("I;16", "I;16B", "I", "F"):
+        values[:39] //= 300  # what decides over white stands in the last row
+        kind = {"I": np.int32, "F": np.float32}.get(mode, ">u2" if mode == "I;16B" else "<u2")
+        image = Image.frombytes(mode, (30, 40), values.astype(kind).tobytes())
+    else:
+        image = Image.fromarray((values % 256).astype(np.uint8)).convert(mode)
+    if mode in ("P", "RGB"):
+        image.info["transparency"] = 7 if mode == "P" else image.getpixel((0, 0))
+    whole = np.asarray(to_rgb(image))
+    monkeypatch.setattr(rgb, "_BAND", 100)  # 3 rows
+    np.testing.assert_array_equal(np.asarray(to_rgb(image)), whole)
+
+
+def test_sixteen_bits_take_no_more_memory_than_eight(encode):
+    data = encode(np.full((2000, 3000), 32896, np.uint16))
+    tracemalloc.start()
+    assert (decode_image(data)[:, 0, 0] == 128).all()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 2000 * 3000  # bytes; Pillow's own are not seen
+
+
+@pytest.mark.parametrize("megapixels", [24, 50])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_photographs_of_usual_sizes_are_not_too_costly(kind, megapixels):
+    side = round((megapixels * 1e6) ** 0.5)
+    image = types.SimpleNamespace(size=(side, side), width=side, height=side, format=kind)
+    decoding._check_cost(image, "photo")
+
+
 @pytest.mark.parametrize("name", ["empty", "text", "tiny", "huge", "bomb", "cut jpeg", "cut png",
-                                  "garbage png"])
-def test_bad_data_is_one_sentence(encode, name):
+                                  "garbage png", "tile", "huge file"])
+def test_bad_data_is_one_sentence(encode, name, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     jpeg, png = encode(noise, "JPEG"), encode(noise)
     data = {
@@ -167,12 +251,26 @@ def test_bad_data_is_one_sentence(encode, name):
         "cut jpeg": jpeg[: len(jpeg) // 2],
         "cut png": png[: len(png) // 2],
         "garbage png": png_header(64, 64),
+        "tile": tiled_tiff(20_000),
+        "huge file": png,
     }[name]
+    if name == "huge file":
+        monkeypatch.setattr(decoding, "MAX_FILE_BYTES", len(png) - 1)
     with pytest.raises(BadImageError) as error:
         decode_image(data)
     text = str(error.value)
     assert isinstance(error.value, UserError)
     assert text.startswith("image data must") and text.endswith(".") and "\n" not in text
+    words = {"tile": "takes 1144 (TIFF, 64 x 64 px)", "huge file": "MiB"}
+    assert words.get(name, "") in text
+
+
+def test_memory_is_bounded_by_what_the_format_takes(encode, monkeypatch):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    monkeypatch.setattr(decoding, "MAX_BYTES", 64 * 64 * 17)
+    assert decode_image(encode(pixels)).shape == (64, 64, 3)
+    with pytest.raises(BadImageError, match="to decode, but takes 0 .WEBP, 64 x 64 px.: scale it"):
+        decode_image(encode(pixels, "WEBP"))
 
 
 def test_error_names_the_file(tmp_path):
@@ -246,3 +344,19 @@ def test_list_images_is_natural_recursive_and_finite(tmp_path, caplog):
         list_images(tmp_path / "absent")
     with pytest.raises(MissingImageError, match="is a file"):
         list_images(tmp_path / "n.txt")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["vermeer", "monet_1899(2)", "photo.jpeg_large"])
+def test_pictures_without_a_suffix_are_found_by_their_first_bytes(tmp_path, encode, kind, name):
+    # A raw photograph is a TIFF and a text may begin as a bitmap: those need a bare name.
+    found = kind not in ("TIFF", "BMP", "PPM") or "." not in name
+    (tmp_path / name).write_bytes(encode(np.zeros((16, 16, 3), np.uint8), kind))
+    assert list_images(tmp_path) == [tmp_path / name] * found
+
+
+def test_what_is_no_picture_is_not_listed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    for name, data in (("README", b"P1 of the list"[1:]), ("empty", b""), ("a.txt", b"P1 text")):
+        (tmp_path / name).write_bytes(data)
+    assert list_images(tmp_path) == []

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from din_jax.config import DataConfig
+from din_jax.data.opening import open_source
 from din_jax.data.pairs import make_batches, validation_pairs
-from din_jax.data.sources import open_source, split_source
+from din_jax.data.sources import split_source
 from din_jax.errors import UserError
 
 SMALL = DataConfig(resize=20, crop=16, validation=0, threads=2, prefetch=2, flip=False)

@@ -10,8 +10,9 @@ import pytest
 from din_jax.data import prepare as prepare_module
 from din_jax.data.archives import read_archives
 from din_jax.data.decoding import decode_image
+from din_jax.data.opening import open_source
 from din_jax.data.prepare import main, prepare
-from din_jax.data.sources import SourceError, open_source
+from din_jax.data.sources import SourceError
 from din_jax.data.tfds_source import TfdsSource, open_tfds
 
 pytest.importorskip("array_record", reason="array_record has no build for this system")

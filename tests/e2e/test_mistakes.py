@@ -21,10 +21,13 @@ MISTAKES = {
     "unknown_field": (DEMO, ["--config.nope=1"], ["no field", "nope"]),
     "unknown_nested_field": (DEMO, ["--config.train.stepz=1"], ["no field", "stepz"]),
     "wrong_type": (DEMO, ["--config.train.steps=abc"], ["config.train.steps", "abc"]),
-    "wrong_value": (DEMO, ["--config.train.batch=0"], ["config.train.batch", "positive"]),
+    "wrong_value": (DEMO, ["--config.train.batch=0"], ["config.train.batch", "at least 1"]),
     "no_config_file": ("{folder}/nope.py", [], ["nope.py", "configs/din.py:demo"]),
     "unknown_variant": ("configs/din.py:nope", [], ["nope", "variants", "demo", "portable"]),
     "no_config": (None, [], ["--config"]),
+    "failing_config": ("{folder}/failing.py", [], ["failing.py", "line 2", "no attribute 'nope'"]),
+    "bad_list": (DEMO, ["--config.model.widths=8,16"], ["config.model.widths", "3 values"]),
+    "no_workdir": (DEMO, ["--workdir="], ["--workdir", "is empty"]),
     "unknown_flag": (DEMO, ["--nope=1"], ["nope"]),
     "extra_argument": (DEMO, ["nope"], ["unexpected", "nope", "--config.FIELD=VALUE"]),
     "empty_folder": (TINY, ["--config.data.content={folder}/empty"], ["empty", "folder"]),
@@ -60,6 +63,7 @@ def answers(tmp_path_factory) -> dict[str, tuple[int, str]]:
     (folder / "empty").mkdir()
     (folder / "bad").mkdir()
     (folder / "bad/a.png").write_bytes(b"no picture")
+    (folder / "failing.py").write_text("import json\njson.nope\n")
     cases = []
     for name, (config, arguments, _) in MISTAKES.items():
         given = [f"--config={config}"] if config else []

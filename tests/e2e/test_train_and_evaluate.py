@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from din_jax.data.decoding import save_image
-from din_jax.data.synthetic import SyntheticContent, SyntheticStyle
+from din_jax.data.drawn.synthetic import SyntheticContent, SyntheticStyle
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests/training/tiny.py"

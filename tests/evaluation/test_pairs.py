@@ -90,7 +90,8 @@ def test_bad_pictures_are_skipped_with_one_counted_warning(engine, pictures, tmp
     assert [p.name for p in report.files] == ["a--s.png", "b--s.png"]
     warnings = [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning")]
     assert len(warnings) == 1
-    assert "skipped 2 of 4 pictures" in warnings[0] and "bad1.jpg" in warnings[0]
+    assert "skipped 2 of 4 pictures" in warnings[0]
+    assert "bad1.jpg', " in warnings[0] and "bad2.png'" in warnings[0]
     assert np.isnan(report.spread)
 
 
@@ -148,5 +149,10 @@ def test_wrong_paths_are_one_sentence(pictures, tmp_path):
     bad.write_bytes(b"x")
     with pytest.raises(UserError, match=r"bad\.png"):
         list(read_images(find_images(bad, "content")))
+    for i in range(21):
+        (tmp_path / f"empty/{i}.png").write_bytes(b"x")
+    words = r"none of 21 pictures is usable: '.*/0.png', .*/19.png' and 1 more \(the first: .*\)\.$"
+    with pytest.raises(UserError, match=words):
+        list(read_images(find_images(tmp_path / "empty", "content")))
     with pytest.raises(UserError, match="at least 32 pixels, not 8"):
         list(read_images([bad], 8))

@@ -75,10 +75,10 @@ def test_the_model_may_be_a_config_file_or_a_run_without_a_checkpoint(model, tmp
     [
         (["to-torch", "nowhere", "state.safetensors"], "there is no model 'nowhere'"),
         (["to-torch", "MODEL", "state.pth"], "written to a .safetensors file"),
-        (["from-torch", "MODEL", "m.safetensors", "--like", "broken.py"], "FILE.py:VARIANT"),
+        (["from-torch", "MODEL", "m.safetensors", "--like", "broken.py"], "fails at line 1"),
         (["from-torch", "nowhere.pth", "m.safetensors", "--like", "MODEL"], "nowhere.pth"),
         (["from-torch", "MODEL", "m.safetensors", "--like", "MODEL"], "is unexpected"),
-        (["from-torch", "MODEL", "m.safetensors", "--like", "nothing.py"], "FILE.py:VARIANT"),
+        (["from-torch", "MODEL", "m.safetensors", "--like", "nothing.py"], "no config file"),
         (
             ["from-torch", "MODEL", "m.safetensors", "--like", "ROOT/configs/din.py:x"],
             "has variants",

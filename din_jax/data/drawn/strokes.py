@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from din_jax.data.noise import (
+from din_jax.data.drawn.noise import (
     as_color,
     colorize,
     fractal_noise,

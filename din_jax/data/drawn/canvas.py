@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw
 
-from din_jax.data.noise import as_color, fractal_noise, to_uint8
+from din_jax.data.drawn.noise import as_color, fractal_noise, to_uint8
 
 _OVER = 2  # drawing scale: outlines are smoothed when the canvas is reduced
 

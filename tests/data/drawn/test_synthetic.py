@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from din_jax.data.synthetic import FAMILIES, SCENES, SyntheticContent, SyntheticStyle
+from din_jax.data.drawn.synthetic import FAMILIES, SCENES, SyntheticContent, SyntheticStyle
 
 SIZE = 48
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from din_jax.data.canvas import Canvas, random_hue
+from din_jax.data.drawn.canvas import Canvas, random_hue
 
 
 def still_life(rng: np.random.Generator, size: int) -> np.ndarray:

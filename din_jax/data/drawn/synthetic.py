@@ -5,7 +5,7 @@ Both sources are deterministic: a picture depends on the seed and its number alo
 
 import numpy as np
 
-from din_jax.data import scenes_indoor, scenes_outdoor, strokes, textures
+from din_jax.data.drawn import scenes_indoor, scenes_outdoor, strokes, textures
 
 SCENES = (
     scenes_outdoor.landscape,

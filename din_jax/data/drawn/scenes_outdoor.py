@@ -10,8 +10,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from din_jax.data.canvas import Canvas, random_hue
-from din_jax.data.noise import as_color, fractal_noise, to_uint8
+from din_jax.data.drawn.canvas import Canvas, random_hue
+from din_jax.data.drawn.noise import as_color, fractal_noise, to_uint8
 
 _SKIES = (
     ((0.25, 0.48, 0.82), (0.80, 0.90, 0.97)),

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from din_jax.data.noise import (
+from din_jax.data.drawn.noise import (
     colorize,
     fractal_noise,
     grid,

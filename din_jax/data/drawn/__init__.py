@@ -1,0 +1,1 @@
+"""Built-in pictures, drawn by a program: scenes as contents, paintings as styles."""
