@@ -12,6 +12,7 @@ LEVELS = {
     "errors": 0,
     "config": 0,
     "memory": 0,
+    "files": 0,
     "ops": 0,
     "losses": 1,
     "layers": 1,

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from din_jax.files import leftovers, replacing
 from din_jax.weights.errors import WeightsError, WeightsNotFound
 
 PATH_VARIABLE = "DIN_JAX_VGG19"
@@ -94,18 +94,11 @@ def _sha256(path: Path) -> str:
 def _download(url: str, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.with_suffix(".lock")):
+        with _lock(target):
             if target.is_file():  # another process was faster
                 return target
-            # A partial file beside the target, so that the rename cannot cross file systems.
-            number, name = tempfile.mkstemp(suffix=".partial", prefix="vgg19-", dir=target.parent)
-            os.close(number)
-            partial = Path(name)
-            try:
+            with replacing(target) as partial:
                 _fetch(url, partial)
-                os.replace(partial, target)
-            finally:
-                partial.unlink(missing_ok=True)
     # ValueError is what urllib says of a malformed address; ours must not be caught as such.
     except WeightsError:
         raise
@@ -145,17 +138,17 @@ def _fetch(url: str, partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(target: Path) -> Iterator[None]:
     """Lets one process at a time download; the others wait and then find the file."""
     try:
         import fcntl
     except ImportError:  # Windows: each process downloads, and the rename keeps that safe
         yield
         return
-    with path.open("w") as file:
+    with target.with_suffix(".lock").open("w") as file:
         with contextlib.suppress(OSError):  # some network file systems know no locks
             fcntl.flock(file, fcntl.LOCK_EX)
             # Whoever left a partial file was killed: nobody else is downloading now.
-            for stale in path.parent.glob("vgg19-*.partial"):
+            for stale in leftovers(target):
                 stale.unlink(missing_ok=True)
         yield

@@ -8,7 +8,6 @@ is not in it: a model that needs one finds it where training found it.
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import safetensors.numpy
 from flax import nnx
 
 from din_jax.config import Config
+from din_jax.files import write_atomically
 from din_jax.models.stylizer import Stylizer, VGGBackbone
 from din_jax.models.vgg import Frozen
 from din_jax.weights.choose import vgg19_of
@@ -110,15 +110,8 @@ def save_model(
         "card": json.dumps(dict(card or {})),
         "sha256": _digest(arrays),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Through Python's own open: safetensors makes files that only their owner can read.
-        temporary.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    # Not by safetensors' save_file, which makes files that only their owner can read.
+    return write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
 def load_model(

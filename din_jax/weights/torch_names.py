@@ -18,7 +18,6 @@ publishes it: an `nn.Sequential` that counts paddings, ReLUs and upsamplings. `v
 beside it and torchvision's VGG-19 are read by `load_vgg19` and written by `vgg19_to_torch`.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ import safetensors.numpy
 from flax import nnx
 
 from din_jax.config import ModelConfig
+from din_jax.files import write_atomically
 from din_jax.models.stylizer import Stylizer, VGGBackbone
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
@@ -182,14 +182,7 @@ def write_torch(path: str | Path, variables: Mapping[str, Any]) -> Path:
             f"weights for PyTorch are written to a .safetensors file, not to {path}; from there "
             "torch.save can make a .pth"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(safetensors.numpy.save(to_torch(variables)))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_atomically(path, safetensors.numpy.save(to_torch(variables)))
 
 
 def vgg19_to_torch(weights: VGGWeights, naming: str = "torchvision") -> Arrays:

@@ -8,6 +8,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from din_jax.files import replacing
 from din_jax.ops.preprocessing import CAFFE, TORCHVISION, Preprocessing
 from din_jax.weights import names
 from din_jax.weights.containers import read_arrays
@@ -87,7 +88,7 @@ def save_vgg19(weights: VGGWeights, path: str | Path) -> None:
     for field, value in dataclasses.asdict(weights.preprocessing).items():
         arrays[f"preprocessing_{field}"] = np.asarray(value)
     arrays["note"] = np.asarray(weights.note)
-    with Path(path).open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 
