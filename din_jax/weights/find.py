@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from din_jax.files import leftovers, replacing
 from din_jax.weights.errors import WeightsError, WeightsNotFound
+from din_jax.weights.opening import sha256_of
 
 PATH_VARIABLE = "DIN_JAX_VGG19"
 URL_VARIABLE = "DIN_JAX_VGG19_URL"
@@ -20,6 +21,7 @@ URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 FILE_NAME = "vgg19-dcbb9e9d.pth"
 # torchvision puts the first eight digits into the name; a mirror must serve the same bytes.
 SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+PUBLISHED = {SHA256: "torchvision's " + FILE_NAME}  # the PyTorch files that `load_vgg19` reads
 TIMEOUT_SECONDS = 30.0  # for one answer of the server, not for the whole file
 CHUNK_BYTES = 1 << 20
 
@@ -59,7 +61,7 @@ def find_vgg19(path: str | Path = "", *, download: bool = True) -> Path:
         if not download:
             raise _none_found(target, url, "downloading was not allowed")
         return _download(url, target)
-    found = _sha256(target)
+    found = sha256_of(target)
     if found != SHA256:
         raise WeightsError(
             f"{target} has SHA-256 {found[:8]}... where torchvision published {SHA256[:8]}...; "
@@ -84,11 +86,6 @@ def _none_found(target: Path, url: str, reason: object) -> WeightsNotFound:
         f"file there, or set {PATH_VARIABLE} to a copy of it, or train without it by "
         "--config.loss.network=random or --config configs/din.py:demo"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(url: str, target: Path) -> Path:
