@@ -1,5 +1,6 @@
 """Archives become TFDS data sets and come back as pictures; TensorFlow is never imported."""
 
+import struct
 import subprocess
 import sys
 import zipfile
@@ -134,5 +135,62 @@ def test_damaged_archives(tmp_path, pictures):
     nothing = write_zip(tmp_path / "b.zip", {"a.jpg": b"bad"})
     with pytest.raises(SourceError, match="none of 1 is"):
         list(read_archives([nothing]))
+    with pytest.raises(SourceError, match="complete zip archive"):
+        list(read_archives([with_field(nothing, 6, 99)]))  # needs version 9.9 to extract
     twice = [write_zip(tmp_path / f"{i}.zip", {"0.jpg": pictures[f"{i}.jpg"]}) for i in (1, 2)]
     assert list(read_archives(twice)) == [("0.jpg", pictures["1.jpg"])]
+
+
+def with_field(path, at, value, name=b""):
+    """The zip with a field of the directory (at) and the local headers (at - 2) replaced."""
+    data = bytearray(path.read_bytes())
+    for mark, offset, named in ((b"PK\x01\x02", at, 46), (b"PK\x03\x04", at - 2, 30)):
+        place = data.find(mark)
+        while place >= 0:
+            if data[place + named :].startswith(name):
+                data[place + offset : place + offset + 2] = struct.pack("<H", value)
+            place = data.find(mark, place + 4)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("how", ["deflate", "encrypted", "lzma", "unknown", "long", "checksum"])
+def test_one_unusable_entry_is_counted_and_the_others_come(
+    tmp_path, pictures, caplog, monkeypatch, how
+):
+    path = tmp_path / "train.zip"
+    bad = encode_noise(pictures)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in (pictures | {"2.jpg": bad}).items():
+            file.writestr(f"train/{name}", data)
+        entry = file.getinfo("train/2.jpg")
+    if how in ("encrypted", "lzma", "unknown"):
+        at, value = {"encrypted": (8, 1), "lzma": (10, 14), "unknown": (10, 93)}[how]
+        with_field(path, at, value, b"train/2.jpg")
+    elif how == "long":
+        monkeypatch.setattr("din_jax.data.archives._MOST_BYTES", len(bad) - 1)
+    else:
+        data = bytearray(path.read_bytes())
+        start = entry.header_offset + 30 + len(entry.filename)
+        place = start if how == "deflate" else entry.header_offset + 14
+        data[place] ^= 0xFF
+        if how == "checksum":  # the directory's is compared
+            place = data.find(b"train/2.jpg", start) - 46
+            data[place + 16] ^= 0xFF
+        path.write_bytes(data)
+    found = dict(read_archives([path]))
+    assert set(found) == set(pictures) - {"2.jpg"}
+    assert "1 of 6 pictures" in caplog.text and "2.jpg" in caplog.text
+
+
+def encode_noise(pictures):
+    """A picture that is longer than all others."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", quality=100)
+    assert all(len(file.getvalue()) > len(data) for data in pictures.values())
+    return file.getvalue()
