@@ -1,8 +1,10 @@
 """Archives become TFDS data sets and come back as pictures; TensorFlow is never imported."""
 
+import http.server
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
 
 import numpy as np
@@ -16,6 +18,10 @@ from din_jax.data.sources import SourceError, open_source
 from din_jax.data.tfds_source import TfdsSource, open_tfds
 
 pytest.importorskip("array_record", reason="array_record has no build for this system")
+
+from tensorflow_datasets.core.download.checksums import compute_url_info  # noqa: E402
+
+from din_jax.data.tfds_builders import CocoImages  # noqa: E402
 
 
 @pytest.fixture
@@ -70,6 +76,60 @@ def test_coco_from_an_archive_that_is_there(tmp_path, pictures, monkeypatch):
     assert len(open_source("tfds:coco", "content")) == 6
     with pytest.raises(SourceError, match="din_jax.data.prepare coco/2017"):
         open_source("tfds:coco/2017", "content")
+
+
+def test_coco_comes_by_https_and_must_be_what_tfds_registers():
+    from tensorflow_datasets.core.download import checksums
+
+    known = checksums.get_all_url_infos()
+    ours = CocoImages.url_infos
+    assert len(ours) == 2
+    for url, info in ours.items():
+        assert url.startswith("https://")
+        assert info == known[f"http://images.cocodataset.org/zips/{info.filename}"]
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder whose files this machine serves in the place of COCO's host."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=folder)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/{{}}"
+        monkeypatch.setattr("din_jax.data.tfds_builders._COCO_URL", url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield folder, url.format("train2014.zip")
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_is_used_only_if_it_is_the_registered_one(
+    tmp_path, pictures, served, monkeypatch
+):
+    folder, url = served
+    archive = write_zip(folder / "train2014.zip", pictures, "train2014")
+    info = compute_url_info(archive)
+    monkeypatch.setattr(CocoImages, "url_infos", {url: info})
+    archive.write_bytes(archive.read_bytes() + b"more")
+    with pytest.raises(SourceError, match="published size and checksum") as error:
+        prepare("coco", data_dir=str(tmp_path / "tfds"))
+    assert "\n" not in str(error.value)
+    with pytest.raises(SourceError):
+        open_tfds("tfds:coco", data_dir=str(tmp_path / "tfds"))
+    write_zip(archive, pictures, "train2014")
+    monkeypatch.setattr(CocoImages, "url_infos", {url: compute_url_info(archive)})
+    prepare("coco", data_dir=str(tmp_path / "tfds"))
+    assert len(open_tfds("tfds:coco", data_dir=str(tmp_path / "tfds"))) == 6
 
 
 def test_no_tensorflow_in_a_fresh_process(tmp_path, pictures):
