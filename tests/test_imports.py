@@ -13,6 +13,7 @@ LEVELS = {
     "fields": 0,
     "config": 0,
     "memory": 0,
+    "files": 0,
     "ops": 0,
     "losses": 1,
     "layers": 1,

@@ -12,6 +12,8 @@ from din_jax.data.sources import SourceError
 logger = logging.getLogger(__name__)
 
 _NAMED = 5  # bad pictures that a warning names
+_MOST_BYTES = 1 << 28  # of one encoded picture
+_LONGEST_PATH = 1024  # characters
 
 
 def read_archives(
@@ -57,20 +59,39 @@ def read_archives(
 
 
 def _entries(archive: Path, skip: set[str] | None = None) -> Iterator[tuple[str, bytes]]:
-    """Pictures of one archive in natural order, but for those named in `skip`."""
+    """Pictures of one archive in natural order, but for those named in `skip`.
+
+    An entry that is damaged, encrypted, too long or packed in an unusual way is b"".
+    """
     try:
-        with zipfile.ZipFile(archive) as file:
-            for entry in sorted(file.namelist(), key=natural_key):
-                name = PurePosixPath(entry).name
-                hidden = name.startswith(".") or entry.startswith("__MACOSX")
-                if hidden or not name.lower().endswith(IMAGE_SUFFIXES) or name in (skip or ()):
-                    continue
-                try:
-                    data = file.read(entry)
-                except (zipfile.BadZipFile, EOFError, OSError):  # one damaged entry
-                    data = b""
-                yield name, data
-    except zipfile.BadZipFile as error:
+        file = zipfile.ZipFile(archive)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise SourceError(
             f"'{archive}' must be a complete zip archive, but is not: download it again."
         ) from error
+    with file:
+        pictures = [entry for entry in file.infolist() if _is_picture(entry.filename)]
+        for entry in sorted(pictures, key=lambda entry: natural_key(entry.filename)):
+            name = PurePosixPath(entry.filename).name
+            if name not in (skip or ()):
+                yield name, _read(file, entry)
+
+
+def _is_picture(path: str) -> bool:
+    name = PurePosixPath(path).name
+    hidden = name.startswith(".") or path.startswith("__MACOSX") or len(path) > _LONGEST_PATH
+    return not hidden and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    # Other packers than these two take memory as the archive says.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return b""
+    if entry.file_size > _MOST_BYTES:
+        return b""
+    try:
+        with file.open(entry) as opened:
+            return opened.read(_MOST_BYTES)
+    # zipfile has a kind of error for each kind of damage: zlib.error, RuntimeError if encrypted...
+    except Exception:
+        return b""

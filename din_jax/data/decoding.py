@@ -14,6 +14,7 @@ from PIL import Image
 from din_jax.data.files import FORMATS, MissingImageError, list_images
 from din_jax.data.rgb import to_rgb
 from din_jax.errors import UserError
+from din_jax.files import replacing
 
 __all__ = [
     "MAX_BYTES",
@@ -253,15 +254,10 @@ def save_image(path: str | os.PathLike, array: np.ndarray, *, quality: int = 95)
             "a picture to save must be uint8 of shape [H, W, 3] or [H, W], but is "
             f"{array.dtype} {list(array.shape)}: convert it first."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     options = {"PNG": {}, "JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": 95}}
     kind = formats[suffix]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        Image.fromarray(array).save(temporary, format=kind, **options[kind])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        Image.fromarray(array).save(partial, format=kind, **options[kind])
     return path
 
 

@@ -41,12 +41,20 @@ def prepare(name: str, *, data_dir: str = "", manual_dir: str = "") -> Path:
     else:
         year = name.partition("/")[2] or "2014"
         builder = tfds_builders.CocoImages(config=year, **options)
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir or None)
+    config = tfds.download.DownloadConfig(
+        manual_dir=manual_dir or None, force_checksums_validation=True
+    )
     try:
         builder.download_and_prepare(download_config=config)
-    except (OSError, tfds.download.DownloadError) as error:
+    except tfds.download.download_manager.NonMatchingChecksumError as error:
         raise SourceError(
-            f"preparing '{name}' needs its archive and room on the disk, but failed: {error}. "
+            f"the download of '{name}' must have the published size and checksum, but has not: "
+            "try again, or download the archive by hand and name its folder as --manual_dir."
+        ) from error
+    except (OSError, tfds.download.DownloadError) as error:
+        reason = " ".join(str(error).split())
+        raise SourceError(
+            f"preparing '{name}' needs its archive and room on the disk, but failed: {reason}. "
             "Look at the connection, or download the archive by hand and name its folder as "
             "--manual_dir."
         ) from error

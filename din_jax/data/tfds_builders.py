@@ -14,7 +14,19 @@ import tensorflow_datasets as tfds
 from din_jax.data.archives import read_archives
 from din_jax.data.sources import SourceError
 
-_COCO_URL = "http://images.cocodataset.org/zips/{}"
+# images.cocodataset.org is a bucket of S3 whose certificate fits this name of it alone.
+_COCO_URL = "https://s3.amazonaws.com/images.cocodataset.org/zips/{}"
+# Bytes and SHA-256, as TFDS registers them for "coco" (url_checksums/coco_captions.txt).
+_COCO_ARCHIVES = {
+    "train2014.zip": (
+        13_510_573_713,
+        "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
+    ),
+    "train2017.zip": (
+        19_336_861_798,
+        "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+    ),
+}
 
 
 class _Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -55,6 +67,11 @@ class CocoImages(_Pictures):
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Optional: put train2014.zip or train2017.zip here instead of downloading it."
     )
+
+    url_infos = {  # what TFDS compares a download with
+        _COCO_URL.format(archive): tfds.download.checksums.UrlInfo(size, checksum, archive)
+        for archive, (size, checksum) in _COCO_ARCHIVES.items()
+    }
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         archive = f"train{self.builder_config.name}.zip"

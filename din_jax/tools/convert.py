@@ -5,7 +5,7 @@
     python -m din_jax.tools.convert from-torch din.pth model.safetensors --like configs/din.py
 
 `to-torch` writes a state dict; in PyTorch: `model.load_state_dict(safetensors.torch.load_file(f))`.
-`from-torch` reads a state dict, `.pth` or `.safetensors`, and writes a model file for
+`from-torch` reads a state dict, `.pth`, `.safetensors` or `.npz`, and writes a model file for
 `evaluate.py` and `din_jax.weights.models.load_model`. Both are exact, and need no PyTorch. The
 names stand in `din_jax/weights/torch_names.py`.
 """
@@ -30,7 +30,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     out.add_argument("output", help="state dict to write, ending in .safetensors")
     out.add_argument("--step", help='checkpoint of a run: a number or "best"; default: the newest')
     back = directions.add_parser("from-torch", help="a state dict to a model file")
-    back.add_argument("state", help="state dict, .pth or .safetensors")
+    back.add_argument("state", help="state dict, .pth, .safetensors or .npz")
     back.add_argument("output", help="model file to write, ending in .safetensors")
     back.add_argument(
         "--like", required=True, help="what model it is: a run, a model file, or FILE.py:VARIANT"
@@ -55,8 +55,7 @@ def read_like(like: str) -> Config:
 
 
 def run(flags: argparse.Namespace) -> None:
-    from din_jax.tools.pack import without_paths
-    from din_jax.weights.models import read_model, save_model
+    from din_jax.weights.models import read_model, save_model, without_paths
     from din_jax.weights.torch_names import read_torch, write_torch
 
     if flags.direction == "to-torch":

@@ -7,10 +7,8 @@ a model file.
 """
 
 import argparse
-import dataclasses
 import sys
 
-from din_jax.config import Config
 from din_jax.errors import UserError, exit_status
 
 
@@ -26,21 +24,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def without_paths(config: Config) -> Config:
-    """The config with every path of the training machine emptied, and the defaults in its place."""
-    drawn = {side: "synthetic" for side in ("content", "style")}
-    drawn |= {f"{side}_validation": "" for side in ("content", "style")}
-    return dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, **drawn),
-        loss=dataclasses.replace(config.loss, weights=""),
-        train=dataclasses.replace(config.train, initialize=""),
-    )
-
-
 def run(flags: argparse.Namespace):
     from din_jax.training.state import count, variables_of
-    from din_jax.weights.models import load_model, save_model
+    from din_jax.weights.models import load_model, save_model, without_paths
 
     facts = dict(fact.split("=", 1) for fact in flags.fact if "=" in fact)
     if len(facts) < len(flags.fact):

@@ -1,32 +1,20 @@
 """Checkpoints of a run: variables, optimizer and input position, asynchronous, last and best kept.
 
-RUN/config.json        the run's settings
 RUN/checkpoints/STEP/  orbax items: variables {"params", "batch_stats"} (all that inference reads;
                        averaged parameters where the run averages them), train {"opt_state",
                        "step"} (and "params", if "variables" holds averaged ones), input (the data
                        iterator's position, where there is one), metrics {"loss"} of the validation
 """
 
-import json
-import os
-from collections.abc import Collection
 from pathlib import Path
 
-import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from din_jax.config import Config
-from din_jax.errors import UserError
 from din_jax.training.state import TrainState
-from din_jax.weights.runs import read_config
 
 LOSS = "loss"
-# Settings that may differ between a run and its continuation.
-MAY_CHANGE = (("train", "steps"), ("train", "log_every"), ("train", "grid_every"))
-MAY_CHANGE += (("train", "validate_every"), ("train", "checkpoint_every"), ("train", "keep_last"))
-MAY_CHANGE += (("train", "keep_best"), ("data", "threads"), ("data", "prefetch"))
-MAY_CHANGE += (("loss", "weights"), ("data", "kept_folder"), ("train", "steps_per_call"))
 
 
 class Checkpoints:
@@ -113,53 +101,3 @@ def _train_item(state: TrainState) -> dict:
 def _drop_empty(variables: dict) -> dict:
     """Orbax stores no empty dicts, so a model without batch norm has params alone."""
     return {key: value for key, value in variables.items() if value}
-
-
-def write_atomically(path: Path, text: str):
-    """A reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def claim_run(run: Path, config: Config):
-    """Makes the directory and writes its config, or checks that the config there is the same run's.
-
-    A start that failed before its first checkpoint claims nothing.
-
-    Raises:
-      UserError: the directory holds a run with other settings, or cannot be made.
-    """
-    path = run / "config.json"
-    if path.exists() and any((run / "checkpoints").glob("[0-9]*")):
-        old = read_config(path)
-        # A cosine ends at the last step: with another one the rate would jump.
-        fixed = {("train", "steps")} if config.optim.decay == "cosine" else set()
-        differing = _differences(old.to_dict(), config.to_dict(), set(MAY_CHANGE) - fixed)
-        if differing:
-            raise UserError(
-                f"{run} holds a run with other settings ({'; '.join(differing)}): choose another "
-                "--workdir, or give the settings it was started with."
-            )
-    if jax.process_index() == 0:
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(config.to_dict(), indent=2) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"--workdir must be a folder to write to, but {run} is not ({error.strerror})."
-            ) from error
-
-
-def _differences(
-    old: dict, new: dict, allowed: Collection[tuple[str, ...]], path: tuple[str, ...] = ()
-) -> list[str]:
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        here = (*path, key)
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += _differences(a, b, allowed, here)
-        elif a != b and here not in allowed:
-            found.append(f"{'.'.join(here)} was {a!r}, now {b!r}")
-    return found

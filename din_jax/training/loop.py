@@ -13,7 +13,8 @@ from din_jax.data.pairs import validation_pairs
 from din_jax.errors import UserError
 from din_jax.models.stylizer import VGGBackbone
 from din_jax.training.calls import Steps
-from din_jax.training.checkpoints import Checkpoints, claim_run
+from din_jax.training.checkpoints import Checkpoints
+from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import HostFeed, ResidentFeed
 from din_jax.training.mesh import (
     batch_sharding,
@@ -63,6 +64,7 @@ class Trainer:
         self.mesh = make_mesh()
         local_batch(config.train.batch)  # refuses one that the devices do not divide
         claim_run(run, config)
+        claim_data(run, config.data)
         vgg = load_loss_network(config)
         whole = replicated(self.mesh)
         self.vgg = jax.device_put(jax.tree.map(jnp.asarray, vgg.params), whole)

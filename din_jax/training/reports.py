@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import image_grid
+from din_jax.files import replacing
 
 COLUMNS = ("step", "name", "value")
 
@@ -42,10 +42,8 @@ class Reports:
         if path.exists():
             with open(path, newline="", encoding="utf-8", errors="replace") as file:
                 rows = [row for row in csv.reader(file) if row and row[0].isdigit()]
-        partial = path.with_suffix(".partial")
-        with open(partial, "w", newline="") as file:
+        with replacing(path) as partial, open(partial, "w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *[row for row in rows if int(row[0]) <= step]])
-        os.replace(partial, path)
 
     def scalars(self, step: int, prefix: str, values: dict[str, float]):
         if not self.enabled:

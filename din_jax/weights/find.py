@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from din_jax.files import leftovers, replacing
 from din_jax.weights.errors import WeightsError, WeightsNotFound
+from din_jax.weights.opening import sha256_of
 
 PATH_VARIABLE = "DIN_JAX_VGG19"
 URL_VARIABLE = "DIN_JAX_VGG19_URL"
@@ -20,6 +21,7 @@ URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 FILE_NAME = "vgg19-dcbb9e9d.pth"
 # torchvision puts the first eight digits into the name; a mirror must serve the same bytes.
 SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+PUBLISHED = {SHA256: "torchvision's " + FILE_NAME}  # the PyTorch files that `load_vgg19` reads
 TIMEOUT_SECONDS = 30.0  # for one answer of the server, not for the whole file
 CHUNK_BYTES = 1 << 20
 
@@ -59,7 +61,7 @@ def find_vgg19(path: str | Path = "", *, download: bool = True) -> Path:
         if not download:
             raise _none_found(target, url, "downloading was not allowed")
         return _download(url, target)
-    found = _sha256(target)
+    found = sha256_of(target)
     if found != SHA256:
         raise WeightsError(
             f"{target} has SHA-256 {found[:8]}... where torchvision published {SHA256[:8]}...; "
@@ -86,26 +88,14 @@ def _none_found(target: Path, url: str, reason: object) -> WeightsNotFound:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _download(url: str, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.with_suffix(".lock")):
+        with _lock(target):
             if target.is_file():  # another process was faster
                 return target
-            # A partial file beside the target, so that the rename cannot cross file systems.
-            number, name = tempfile.mkstemp(suffix=".partial", prefix="vgg19-", dir=target.parent)
-            os.close(number)
-            partial = Path(name)
-            try:
+            with replacing(target) as partial:
                 _fetch(url, partial)
-                os.replace(partial, target)
-            finally:
-                partial.unlink(missing_ok=True)
     # ValueError is what urllib says of a malformed address; ours must not be caught as such.
     except WeightsError:
         raise
@@ -145,17 +135,17 @@ def _fetch(url: str, partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(target: Path) -> Iterator[None]:
     """Lets one process at a time download; the others wait and then find the file."""
     try:
         import fcntl
     except ImportError:  # Windows: each process downloads, and the rename keeps that safe
         yield
         return
-    with path.open("w") as file:
+    with target.with_suffix(".lock").open("w") as file:
         with contextlib.suppress(OSError):  # some network file systems know no locks
             fcntl.flock(file, fcntl.LOCK_EX)
             # Whoever left a partial file was killed: nobody else is downloading now.
-            for stale in path.parent.glob("vgg19-*.partial"):
+            for stale in leftovers(target):
                 stale.unlink(missing_ok=True)
         yield

@@ -5,10 +5,10 @@ its metadata the whole config, a card of facts about the model, and a digest of 
 is not in it: a model that needs one finds it where training found it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,26 +16,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 from flax import nnx
 
 from din_jax.config import Config
+from din_jax.files import write_atomically
 from din_jax.models.stylizer import Stylizer, VGGBackbone
 from din_jax.models.vgg import Frozen
+from din_jax.weights.checked import LARGEST, Expected, read_checked, wrong_numbers
 from din_jax.weights.choose import vgg19_of
-from din_jax.weights.runs import (
-    ModelError,
-    choose_step,
-    flatten,
-    one_line,
-    read_checkpoint,
-    read_config,
-)
+from din_jax.weights.containers import entry_of, safetensors_entries
+from din_jax.weights.errors import listed, one_line
+from din_jax.weights.opening import refusing
+from din_jax.weights.runs import ModelError, choose_step, flatten, read_checkpoint, read_config
+from din_jax.weights.torch_names import model_shapes
 from din_jax.weights.vgg19 import VGGWeights
 
 FORMAT = "din_jax model 1"
 DTYPES = ("float16", "float32")
+LONGEST_TEXT = 1 << 16  # characters of the config or the card
 Flat = dict[str, np.ndarray]
 
 
@@ -88,7 +87,8 @@ def save_model(
       card: facts that JSON can hold; "step" is what `LoadedModel.step` gives back.
 
     Raises:
-      ModelError: another suffix or dtype, or a number that is not finite (in that dtype).
+      ModelError: another suffix or dtype, or a number that is not finite (in that dtype) or beyond
+        `checked.LARGEST`.
     """
     path = Path(path)
     if path.suffix != ".safetensors" or dtype not in DTYPES:
@@ -98,11 +98,12 @@ def save_model(
         )
     with np.errstate(over="ignore"):  # an overflow is named below
         arrays = {name: np.asarray(x).astype(dtype) for name, x in flatten(variables).items()}
-    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    wrong = [name for name, array in arrays.items() if wrong_numbers(array)]
     if wrong:
         raise ModelError(
-            f"every number of a model must be finite as {dtype}, but those of {', '.join(wrong)} "
-            "are not; save a checkpoint from before training diverged, or as float32."
+            f"every number of a model must be finite as {dtype} and within {LARGEST:g}, but those "
+            f"of {listed(wrong)} are not; save a checkpoint from before training diverged, or as "
+            "float32."
         )
     metadata = {
         "format": FORMAT,
@@ -110,15 +111,8 @@ def save_model(
         "card": json.dumps(dict(card or {})),
         "sha256": _digest(arrays),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Through Python's own open: safetensors makes files that only their owner can read.
-        temporary.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    # Not by safetensors' save_file, which makes files that only their owner can read.
+    return write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
 def load_model(
@@ -131,11 +125,11 @@ def load_model(
       step: of a run directory: None for the newest checkpoint, a number, or "best" for the one
         whose validation loss is the lowest.
       vgg: VGG-19 weights for a model that contains one; "" takes those of its config, which may
-        search and download.
+        search and download; of a model file only those of the user, never a path in the file.
 
     Raises:
-      ModelError: nothing is there, it is damaged, or its arrays do not fit its config; all
-        missing, unexpected and misshapen ones are named at once.
+      ModelError: nothing is there, it is damaged, or its arrays do not fit its config: missing,
+        unexpected, misshapen, not finite or absurdly large ones are named, as many as have room.
       WeightsError, WeightsNotFound: of the VGG-19 weights.
     """
     stored = read_model(path, step)
@@ -185,9 +179,12 @@ def build_model(
     abstract.eval()
     graph, params, stats, frozen = nnx.split(abstract, nnx.Param, nnx.BatchStat, Frozen)
     expected = {"params": nnx.to_pure_dict(params), "batch_stats": nnx.to_pure_dict(stats)}
-    given = flatten(arrays)
-    _require_fit(flatten(expected), given, source)
-    filled = _fill(expected, given)
+    given = {name: entry_of(np.asarray(x)) for name, x in flatten(arrays).items()}
+    shapes = {name: Expected(tuple(leaf.shape)) for name, leaf in flatten(expected).items()}
+    checked, problems = read_checked(given, shapes)
+    if problems:
+        raise _no_fit(source, problems)
+    filled = _fill(expected, checked)
     constants = nnx.to_pure_dict(frozen)
     if vgg is not None:
         names = constants["vgg"]["params"]
@@ -195,6 +192,18 @@ def build_model(
             "vgg": {"params": {n: jax.tree.map(jnp.asarray, dict(vgg.params[n])) for n in names}}
         }
     return nnx.merge(graph, filled["params"], filled["batch_stats"], constants)
+
+
+def without_paths(config: Config) -> Config:
+    """The config with every path of the training machine emptied, and the defaults in its place."""
+    drawn = {side: "synthetic" for side in ("content", "style")}
+    drawn |= {f"{side}_validation": "" for side in ("content", "style")}
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, **drawn),
+        loss=dataclasses.replace(config.loss, weights=""),
+        train=dataclasses.replace(config.train, initialize=""),
+    )
 
 
 def _fill(expected: Mapping, given: Mapping[str, Any], prefix: str = "") -> dict:
@@ -207,19 +216,11 @@ def _fill(expected: Mapping, given: Mapping[str, Any], prefix: str = "") -> dict
     }
 
 
-def _require_fit(expected: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
-    problems = [f"{name} is missing" for name in expected if name not in given]
-    problems += [f"{name} is unexpected" for name in given if name not in expected]
-    problems += [
-        f"{name} has shape {tuple(given[name].shape)} where {tuple(array.shape)} belongs"
-        for name, array in expected.items()
-        if name in given and given[name].shape != array.shape
-    ]
-    if problems:
-        raise ModelError(
-            f"'{source}' does not fit its config: {', '.join(problems)}; give the config that "
-            "the model was trained with."
-        )
+def _no_fit(source: object, problems: str) -> ModelError:
+    return ModelError(
+        f"'{source}' does not fit its config: {problems}; give the config that the model was "
+        "trained with."
+    )
 
 
 def _digest(arrays: Flat) -> str:
@@ -232,26 +233,53 @@ def _digest(arrays: Flat) -> str:
 
 
 def _read_file(path: Path) -> tuple[Config, Flat, dict]:
-    try:
-        with safetensors.safe_open(path, framework="numpy") as stored:
-            metadata = stored.metadata() or {}
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"'{path}' is damaged or no model file ({one_line(error)}); fetch or export it again."
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise ModelError(
-            f"'{path}' is a safetensors file but holds no {FORMAT}; give a file that this "
-            "program exported, or the directory of a run."
-        )
-    if metadata.get("sha256") != _digest(arrays):
-        raise ModelError(f"the arrays in '{path}' are damaged; fetch or export it again.")
-    try:
-        config = Config.from_dict(json.loads(metadata["config"]))
-        card = dict(json.loads(metadata["card"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"the config or card in '{path}' is unusable ({one_line(error)}); export it again."
-        ) from error
+    """The settings are read first; what they ask for decides which arrays are, and how large."""
+    with contextlib.ExitStack() as stack, refusing(path, ModelError):
+        entries, metadata = safetensors_entries(path, stack)
+        if metadata.get("format") != FORMAT:
+            raise ModelError(
+                f"'{path}' is a safetensors file but holds no {FORMAT}; give a file that this "
+                "program exported, or the directory of a run."
+            )
+        try:
+            config, card = _read_metadata(metadata)
+            # Every block takes time to build; in a file that has it, it is eight arrays or more.
+            if config.model.network != "vgg19" and 8 * config.model.residuals > len(entries):
+                raise ValueError(f"it holds no {config.model.residuals} residual blocks")
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise ModelError(
+                f"'{path}' is damaged, for its config or card is unusable ({one_line(error)}); "
+                "export it again."
+            ) from error
+        shapes = model_shapes(config.model)
+        expected = {name: Expected(shape) for name, shape in shapes.items()}
+        arrays, problems = read_checked(entries, expected)
+        if problems:
+            raise _no_fit(path, problems)
+        if metadata.get("sha256") != _digest(arrays):
+            raise ModelError(f"the arrays in '{path}' are damaged; fetch or export it again.")
     return config, arrays, card
+
+
+def _read_metadata(metadata: Mapping[str, str]) -> tuple[Config, dict]:
+    """The settings, held to the same rules as any config, and the card.
+
+    Raises:
+      KeyError, TypeError, ValueError, ...: one is missing or no good.
+    """
+    if max(len(metadata["config"]), len(metadata["card"])) > LONGEST_TEXT:
+        raise ValueError(f"longer than {LONGEST_TEXT} characters")
+    config = Config.from_dict(json.loads(metadata["config"]))
+    card = json.loads(metadata["card"])
+    step = card.get("step")
+    if not (step is None or type(step) is int and 0 <= step < 1 << 62):
+        raise ValueError("the card's step is no whole number from zero up")
+    if not _is_flat(card, 8):
+        raise ValueError("the card is nested too deep")
+    # Whoever made the file does not choose which files are opened here.
+    return without_paths(config), card
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    inside = value.values() if type(value) is dict else value if type(value) is list else ()
+    return levels > 0 and all(_is_flat(part, levels - 1) for part in inside)

@@ -12,6 +12,7 @@ import numpy as np
 
 from din_jax.config import Config
 from din_jax.errors import UserError
+from din_jax.weights.errors import one_line
 
 
 class ModelError(UserError):
@@ -106,9 +107,3 @@ def flatten(tree: Mapping, prefix: str = "") -> dict[str, Any]:
 
 def _listed(steps: list[int]) -> str:
     return ", ".join(map(str, steps))
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, on one line of bearable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:160].rstrip(".")

@@ -15,27 +15,31 @@ places, so a round trip is bit-exact; PyTorch itself is not needed.
 
 The decoder of the VGG-19 network has the names of `decoder.pth` as naoto0804/pytorch-AdaIN
 publishes it: an `nn.Sequential` that counts paddings, ReLUs and upsamplings. `vgg_normalised.pth`
-beside it and torchvision's VGG-19 are read by `load_vgg19` and written by `vgg19_to_torch`.
+beside it (as `.safetensors`) and torchvision's VGG-19 are read by `load_vgg19`, and both are
+written by `vgg19_to_torch`.
 """
 
-import os
+import functools
 import re
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 import safetensors.numpy
 from flax import nnx
 
 from din_jax.config import ModelConfig
+from din_jax.files import write_atomically
 from din_jax.models.stylizer import Stylizer, VGGBackbone
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights import names
-from din_jax.weights.containers import read_arrays
+from din_jax.weights.checked import Expected, read_checked
+from din_jax.weights.containers import Entry, entry_of
 from din_jax.weights.errors import WeightsError
+from din_jax.weights.opening import open_weights
 from din_jax.weights.runs import flatten
 from din_jax.weights.vgg19 import VGGWeights
 
@@ -131,43 +135,45 @@ def from_torch(
       source: what to call the state dict in messages.
 
     Raises:
-      WeightsError: names all missing, unexpected and misshapen entries at once.
+      WeightsError: names missing, unexpected, misshapen and unfit entries, as many as have room.
     """
-    given = {name: np.asarray(x) for name, x in state_dict.items() if not name.endswith(COUNTER)}
-    if config.network == "vgg19" and given and all(name[0].isdigit() for name in given):
-        given = {f"decoder.{name}": array for name, array in given.items()}
-    expected = model_shapes(config)
-    known = {torch_name(name) for name in expected}
-    problems = [f"{name} is unexpected" for name in given if name not in known]
-    filled = {}
-    for name, shape in expected.items():
-        theirs, kernel = _by_rule(name, ours=True)
-        belongs = (shape[3], shape[2], shape[0], shape[1]) if kernel else shape
-        if theirs not in given:
-            problems.append(f"{theirs} is missing")
-        elif given[theirs].shape != belongs:
-            problems.append(f"{theirs} has shape {given[theirs].shape} where {belongs} belongs")
-        elif not _is_float(given[theirs]):
-            problems.append(f"{theirs} holds {given[theirs].dtype} where floating point belongs")
-        else:
-            x = given[theirs]
-            filled[name] = np.ascontiguousarray(x.transpose(2, 3, 1, 0)) if kernel else x
-    if problems:
-        raise WeightsError(
-            f"{source} does not fit the model: {', '.join(problems)}; give the weights of that "
-            "model, or its config"
-        )
-    tree = _nested(filled)
-    return {"params": tree["params"], "batch_stats": tree.get("batch_stats", {})}
+    return _from_entries(
+        {name: entry_of(np.asarray(x)) for name, x in state_dict.items()}, config, source
+    )
 
 
 def read_torch(path: str | Path, config: ModelConfig) -> dict[str, Any]:
-    """The same from a file: a state dict as `.pth` or `.safetensors`, without PyTorch.
+    """The same from a file: a state dict as `.safetensors`, `.npz` or `.pth`, without PyTorch.
 
     Raises:
       WeightsError, WeightsNotFound: no file, a damaged one, or one that does not fit `config`.
     """
-    return from_torch(read_arrays(path, lambda name: True), config, str(path))
+    with open_weights(path) as entries:
+        return _from_entries(entries, config, str(path))
+
+
+def _from_entries(
+    entries: Mapping[str, Entry], config: ModelConfig, source: str
+) -> dict[str, Any]:
+    given = {name: entry for name, entry in entries.items() if not name.endswith(COUNTER)}
+    if config.network == "vgg19" and given and all(name[:1].isdigit() for name in given):
+        given = {f"decoder.{name}": entry for name, entry in given.items()}
+    expected, places = {}, {}
+    for name, shape in model_shapes(config).items():
+        theirs, kernel = _by_rule(name, ours=True)
+        places[theirs] = name, kernel
+        expected[theirs] = Expected((shape[3], shape[2], *shape[:2]) if kernel else shape)
+    arrays, problems = read_checked(given, expected)
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit the model: {problems}; give the weights of that "
+            "model, or its config"
+        )
+    tree: dict = {}
+    for theirs, array in arrays.items():
+        name, kernel = places[theirs]
+        _place(tree, name, np.ascontiguousarray(array.transpose(2, 3, 1, 0)) if kernel else array)
+    return {"params": tree["params"], "batch_stats": tree.get("batch_stats", {})}
 
 
 def write_torch(path: str | Path, variables: Mapping[str, Any]) -> Path:
@@ -182,14 +188,7 @@ def write_torch(path: str | Path, variables: Mapping[str, Any]) -> Path:
             f"weights for PyTorch are written to a .safetensors file, not to {path}; from there "
             "torch.save can make a .pth"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(safetensors.numpy.save(to_torch(variables)))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_atomically(path, safetensors.numpy.save(to_torch(variables)))
 
 
 def vgg19_to_torch(weights: VGGWeights, naming: str = "torchvision") -> Arrays:
@@ -212,7 +211,8 @@ def vgg19_to_torch(weights: VGGWeights, naming: str = "torchvision") -> Arrays:
     return arrays
 
 
-def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+@functools.lru_cache(maxsize=16)
+def model_shapes(config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
     """Our dotted names to shapes of all that a checkpoint of this model holds."""
     params = {
         name: {
@@ -224,8 +224,9 @@ def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     backbone = VGGBackbone(params, Preprocessing())
     model = nnx.eval_shape(lambda: Stylizer(config, backbone, rngs=nnx.Rngs(0)))
     kinds = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
-    tree = {kind: nnx.to_pure_dict(nnx.state(model, type)) for kind, type in kinds.items()}
-    return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
+    tree = {name: nnx.to_pure_dict(nnx.state(model, kind)) for name, kind in kinds.items()}
+    shapes = {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
+    return types.MappingProxyType(shapes)  # kept for the next caller
 
 
 def _by_rule(name: str, *, ours: bool) -> tuple[str, bool]:
@@ -238,21 +239,12 @@ def _by_rule(name: str, *, ours: bool) -> tuple[str, bool]:
     raise ValueError(f"No rule of the table between PyTorch's names and ours fits {name!r}.")
 
 
-def _nested(flat: Mapping[str, np.ndarray]) -> dict:
-    """Dotted names to nested dicts; places in a list are numbers, as Flax has them."""
-    tree: dict = {}
-    for name, array in flat.items():
-        *path, leaf = [int(key) if key.isdigit() else key for key in name.split(".")]
-        branch = tree
-        for key in path:
-            branch = branch.setdefault(key, {})
-        branch[leaf] = array
-    return tree
-
-
-def _is_float(array: np.ndarray) -> bool:
-    # numpy does not count bfloat16 among the floating point types.
-    return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
+def _place(tree: dict, name: str, array: np.ndarray) -> None:
+    """Puts an array where its dotted name says; places in a list are numbers, as Flax has them."""
+    *path, leaf = [int(key) if key.isdigit() else key for key in name.split(".")]
+    for key in path:
+        tree = tree.setdefault(key, {})
+    tree[leaf] = array
 
 
 def _first_convolution(preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:

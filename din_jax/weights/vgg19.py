@@ -2,19 +2,29 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 
+from din_jax.files import replacing
 from din_jax.ops.preprocessing import CAFFE, TORCHVISION, Preprocessing
-from din_jax.weights import names
-from din_jax.weights.containers import read_arrays
-from din_jax.weights.errors import WeightsError
+from din_jax.weights import find, names
+from din_jax.weights.checked import LARGEST, Expected, read_checked
+from din_jax.weights.containers import Entry
+from din_jax.weights.errors import WeightsError, one_line
+from din_jax.weights.opening import open_weights
 
 Params = dict[str, dict[str, np.ndarray]]
 Arrays = dict[str, np.ndarray]
+LONGEST_NOTE = 400  # characters
+# What `save_vgg19` writes beside the layers.
+PREPROCESSING = {
+    "preprocessing_scale": Expected(()),
+    "preprocessing_mean": Expected((3,)),
+    "preprocessing_std": Expected((3,)),
+    "preprocessing_bgr": Expected((), ("bool",)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +47,13 @@ class VGGWeights:
 def load_vgg19(path: str | Path, preprocessing: Preprocessing | None = None) -> VGGWeights:
     """Reads VGG-19 weights, whichever program wrote them, and checks every layer.
 
-    Read are, as .pth, .safetensors or .npz: torchvision's names (`features.N.weight`, with or
+    Read are, as .safetensors or .npz: torchvision's names (`features.N.weight`, with or
     without the prefix; RGB by ImageNet's mean and deviation), the AdaIN authors' `vgg_normalised`
     (`N.weight`, a leading 1x1 convolution, which becomes the preprocessing), and this project's
     (`conv1_1_kernel` HWIO, `conv1_1_bias`, and either `mean_bgr` [3] for BGR bytes minus that mean,
-    or what `save_vgg19` writes). A file may end early, after any convolution.
+    or what `save_vgg19` writes). A file may end early, after any convolution. Of PyTorch's own
+    `.pth` files the published ones are read (`find.PUBLISHED`), known by their SHA-256 before
+    anything else is looked at; others are converted first (`opening.TO_SAFETENSORS`).
 
     Args:
       path: the file.
@@ -50,31 +62,39 @@ def load_vgg19(path: str | Path, preprocessing: Preprocessing | None = None) -> 
 
     Raises:
       WeightsNotFound: there is no such file.
-      WeightsError: the file is damaged, or entries are missing, misshapen, not finite or unknown;
-        the message names all of them.
+      WeightsError: the file is damaged or of an unknown pickle, or entries are missing, misshapen,
+        not finite, absurdly large or unknown; the message names what has room of them.
     """
-    arrays = read_arrays(path, lambda name: not name.startswith(names.CLASSIFIER_PREFIXES))
-    naming = _naming(arrays)
-    if naming is None:
-        found = ", ".join(sorted(arrays)[:4]) or "no arrays"
-        raise WeightsError(
-            f"{path} holds {found} but no first convolution of a VGG-19 (features.0.weight, "
-            "0.weight or conv1_1_kernel); give a VGG-19 file"
-        )
-    params, problems = _collect(arrays, naming)
+    with open_weights(path, find.PUBLISHED) as entries:
+        entries = {
+            name: entry
+            for name, entry in entries.items()
+            if not name.startswith(names.CLASSIFIER_PREFIXES)
+        }
+        naming = _naming(entries)
+        if naming is None:
+            found = ", ".join(one_line(name, 80) for name in sorted(entries)[:4]) or "no arrays"
+            raise WeightsError(
+                f"{path} holds {found} but no first convolution of a VGG-19 (features.0.weight, "
+                "0.weight or conv1_1_kernel); give a VGG-19 file"
+            )
+        arrays, problems = read_checked(entries, _expected(entries, naming))
     found_preprocessing, note = TORCHVISION, ""
-    try:
-        if naming is names.ADAIN:
-            found_preprocessing = _from_first_convolution(arrays)
-        elif naming is names.OURS:
-            found_preprocessing, note = _from_own_entries(arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        problems.append(f"its preprocessing is unusable ({error})")
+    if not problems:
+        try:
+            if naming is names.ADAIN:
+                found_preprocessing = _from_first_convolution(arrays)
+            elif naming is names.OURS:
+                found_preprocessing, note = _from_own_entries(arrays)
+            _require_usable(found_preprocessing)
+        except ValueError as error:
+            problems = f"its preprocessing is unusable ({one_line(error)})"
     if problems:
         raise WeightsError(
-            f"{path} is not a VGG-19 in {naming.title} layout: {', '.join(problems)}; "
+            f"{path} is not a VGG-19 in {naming.title} layout: {problems}; "
             "give a complete file of that network"
         )
+    params = _params(arrays, naming)
     return VGGWeights(params, preprocessing or found_preprocessing, tuple(params), note)
 
 
@@ -87,7 +107,7 @@ def save_vgg19(weights: VGGWeights, path: str | Path) -> None:
     for field, value in dataclasses.asdict(weights.preprocessing).items():
         arrays[f"preprocessing_{field}"] = np.asarray(value)
     arrays["note"] = np.asarray(weights.note)
-    with Path(path).open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 
@@ -112,66 +132,62 @@ def require_layers(weights: VGGWeights, wanted: Iterable[str]) -> None:
         )
 
 
-def _naming(arrays: Arrays) -> names.Naming | None:
-    if names.ADAIN_FIRST_KERNEL in arrays:
-        if arrays[names.ADAIN_FIRST_KERNEL].shape[2:] == (1, 1):
+def _naming(entries: Mapping[str, Entry]) -> names.Naming | None:
+    if names.ADAIN_FIRST_KERNEL in entries:
+        if entries[names.ADAIN_FIRST_KERNEL].shape[2:] == (1, 1):
             return names.ADAIN
         return names.TORCHVISION_FEATURES
     for naming in (names.TORCHVISION_FULL, names.OURS):
         # Any entry decides, so that a file that lacks its first one is told what it lacks.
-        if not arrays.keys().isdisjoint([*naming.kernels.values(), *naming.biases.values()]):
+        if not entries.keys().isdisjoint([*naming.kernels.values(), *naming.biases.values()]):
             return naming
     return None
 
 
-def _collect(arrays: Arrays, naming: names.Naming) -> tuple[Params, list[str]]:
-    """All convolutions up to the last one of which there is a trace, and all that is wrong."""
-    entries = [(conv, naming.kernels[conv], naming.biases[conv]) for conv in names.CHANNELS]
-    there = [i for i, (_, k, b) in enumerate(entries) if k in arrays or b in arrays]
-    params, problems, known = {}, [], set()
-    for conv, kernel_name, bias_name in entries[: max(there, default=-1) + 1]:
+def _expected(entries: Mapping[str, Entry], naming: names.Naming) -> dict[str, Expected]:
+    """All convolutions up to the last one of which there is a trace, and the file's own entries."""
+    layers = [(conv, naming.kernels[conv], naming.biases[conv]) for conv in names.CHANNELS]
+    there = [i for i, (_, k, b) in enumerate(layers) if k in entries or b in entries]
+    expected = {}
+    for conv, kernel, bias in layers[: max(there, default=0) + 1]:
         inputs, outputs = names.CHANNELS[conv]
         shape = (outputs, inputs, 3, 3) if naming.oihw else (3, 3, inputs, outputs)
-        known |= {kernel_name, bias_name}
-        wrong = [
-            *_wrong(arrays, kernel_name, shape, f"{conv}'s kernel"),
-            *_wrong(arrays, bias_name, (outputs,), f"{conv}'s bias"),
-        ]
-        problems += wrong
-        if not wrong:
-            kernel = arrays[kernel_name].astype(np.float32)
+        expected[kernel] = Expected(shape, title=f"{conv}'s kernel")
+        expected[bias] = Expected((outputs,), title=f"{conv}'s bias")
+    if naming is names.ADAIN:
+        expected[names.ADAIN_FIRST_KERNEL] = Expected((3, 3, 1, 1))
+        expected[names.ADAIN_FIRST_BIAS] = Expected((3,))
+    if naming is names.OURS:
+        if any(name in entries for name in PREPROCESSING):
+            expected |= PREPROCESSING
+        taps = {f"{conv}_exact_taps": Expected((3, 3), ("bool",)) for conv in names.CHANNELS}
+        optional = {"mean_bgr": Expected((3,)), "note": Expected((), ("str",))} | taps
+        expected |= {name: wanted for name, wanted in optional.items() if name in entries}
+    return expected
+
+
+def _params(arrays: Arrays, naming: names.Naming) -> Params:
+    params = {}
+    for conv in names.CHANNELS:
+        if naming.kernels[conv] in arrays:
+            kernel = arrays[naming.kernels[conv]].astype(np.float32)
             if naming.oihw:
                 kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-            params[conv] = {"kernel": kernel, "bias": arrays[bias_name].astype(np.float32)}
-    if not there:
-        problems.append("it has no convolution")
-    problems += [f"{n} is unknown" for n in arrays if n not in known and not _extra(n, naming)]
-    return params, problems
+            bias = arrays[naming.biases[conv]].astype(np.float32)
+            params[conv] = {"kernel": kernel, "bias": bias}
+    return params
 
 
-def _wrong(arrays: Arrays, name: str, shape: tuple[int, ...], what: str) -> list[str]:
-    if name not in arrays:
-        return [f"{name} ({what}) is missing"]
-    array = arrays[name]
-    if array.shape != shape:
-        return [f"{name} ({what}) has shape {array.shape} where {shape} belongs"]
-    # numpy does not count bfloat16 among the floating point types.
-    if array.dtype.kind != "f" and array.dtype != ml_dtypes.bfloat16:
-        return [f"{name} ({what}) holds {array.dtype} where floating point numbers belong"]
-    if not np.isfinite(array.astype(np.float32)).all():
-        return [f"{name} ({what}) holds infinite or undefined numbers"]
-    return []
-
-
-def _extra(name: str, naming: names.Naming) -> bool:
-    """Whether an entry belongs to such a file though it is none of the sixteen convolutions."""
-    if naming is names.ADAIN:
-        return name in (names.ADAIN_FIRST_KERNEL, names.ADAIN_FIRST_BIAS)
-    if naming is names.OURS:
-        return name in ("mean_bgr", "note") or bool(
-            re.fullmatch(r"preprocessing_(scale|mean|std|bgr)|conv\d_\d_exact_taps", name)
+def _require_usable(preprocessing: Preprocessing) -> None:
+    """Refuses numbers that would turn every image into infinities or one constant."""
+    factors = [preprocessing.scale, *preprocessing.std]
+    if not all(1 / LARGEST <= x <= LARGEST for x in factors) or not all(
+        abs(x) <= LARGEST for x in preprocessing.mean
+    ):
+        raise ValueError(
+            f"its scale and deviations must lie in {1 / LARGEST:g} to {LARGEST:g} and its means "
+            f"within {LARGEST:g}"
         )
-    return False
 
 
 def _from_first_convolution(arrays: Arrays) -> Preprocessing:
@@ -181,8 +197,6 @@ def _from_first_convolution(arrays: Arrays) -> Preprocessing:
     """
     kernel = arrays[names.ADAIN_FIRST_KERNEL].astype(np.float64)[:, :, 0, 0]
     bias = arrays[names.ADAIN_FIRST_BIAS].astype(np.float64)
-    if kernel.shape != (3, 3) or bias.shape != (3,):
-        raise ValueError(f"its 1x1 convolution has shape {kernel.shape}, not (3, 3)")
     reversing = kernel[:, ::-1]
     bgr = np.count_nonzero(reversing - np.diag(np.diag(reversing))) == 0
     scales = np.diag(reversing if bgr else kernel)
@@ -195,11 +209,12 @@ def _from_first_convolution(arrays: Arrays) -> Preprocessing:
 
 
 def _from_own_entries(arrays: Arrays) -> tuple[Preprocessing, str]:
-    notes = [str(arrays["note"])] if str(arrays.get("note", "")) else []
+    note = one_line(arrays["note"], LONGEST_NOTE) if str(arrays.get("note", "")) else ""
+    notes = [note] if note else []
     for name, taps in arrays.items():
         if name.endswith("_exact_taps") and not taps.all():
             layer = name.removesuffix("_exact_taps")
-            rebuilt = int(np.count_nonzero(~taps.astype(bool)))
+            rebuilt = int(np.count_nonzero(~taps))
             notes.append(f"{layer} rebuilt from 8 bit in {rebuilt} of {taps.size} taps")
     if "mean_bgr" in arrays:
         mean = _decimal(arrays["mean_bgr"][::-1])

@@ -1,7 +1,10 @@
 """Archives become TFDS data sets and come back as pictures; TensorFlow is never imported."""
 
+import http.server
+import struct
 import subprocess
 import sys
+import threading
 import zipfile
 
 import numpy as np
@@ -16,6 +19,10 @@ from din_jax.data.sources import SourceError
 from din_jax.data.tfds_source import TfdsSource, open_tfds
 
 pytest.importorskip("array_record", reason="array_record has no build for this system")
+
+from tensorflow_datasets.core.download.checksums import compute_url_info  # noqa: E402
+
+from din_jax.data.tfds_builders import CocoImages  # noqa: E402
 
 
 @pytest.fixture
@@ -70,6 +77,60 @@ def test_coco_from_an_archive_that_is_there(tmp_path, pictures, monkeypatch):
     assert len(open_source("tfds:coco", "content")) == 6
     with pytest.raises(SourceError, match="din_jax.data.prepare coco/2017"):
         open_source("tfds:coco/2017", "content")
+
+
+def test_coco_comes_by_https_and_must_be_what_tfds_registers():
+    from tensorflow_datasets.core.download import checksums
+
+    known = checksums.get_all_url_infos()
+    ours = CocoImages.url_infos
+    assert len(ours) == 2
+    for url, info in ours.items():
+        assert url.startswith("https://")
+        assert info == known[f"http://images.cocodataset.org/zips/{info.filename}"]
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder whose files this machine serves in the place of COCO's host."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=folder)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/{{}}"
+        monkeypatch.setattr("din_jax.data.tfds_builders._COCO_URL", url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield folder, url.format("train2014.zip")
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_is_used_only_if_it_is_the_registered_one(
+    tmp_path, pictures, served, monkeypatch
+):
+    folder, url = served
+    archive = write_zip(folder / "train2014.zip", pictures, "train2014")
+    info = compute_url_info(archive)
+    monkeypatch.setattr(CocoImages, "url_infos", {url: info})
+    archive.write_bytes(archive.read_bytes() + b"more")
+    with pytest.raises(SourceError, match="published size and checksum") as error:
+        prepare("coco", data_dir=str(tmp_path / "tfds"))
+    assert "\n" not in str(error.value)
+    with pytest.raises(SourceError):
+        open_tfds("tfds:coco", data_dir=str(tmp_path / "tfds"))
+    write_zip(archive, pictures, "train2014")
+    monkeypatch.setattr(CocoImages, "url_infos", {url: compute_url_info(archive)})
+    prepare("coco", data_dir=str(tmp_path / "tfds"))
+    assert len(open_tfds("tfds:coco", data_dir=str(tmp_path / "tfds"))) == 6
 
 
 def test_no_tensorflow_in_a_fresh_process(tmp_path, pictures):
@@ -135,5 +196,62 @@ def test_damaged_archives(tmp_path, pictures):
     nothing = write_zip(tmp_path / "b.zip", {"a.jpg": b"bad"})
     with pytest.raises(SourceError, match="none of 1 is"):
         list(read_archives([nothing]))
+    with pytest.raises(SourceError, match="complete zip archive"):
+        list(read_archives([with_field(nothing, 6, 99)]))  # needs version 9.9 to extract
     twice = [write_zip(tmp_path / f"{i}.zip", {"0.jpg": pictures[f"{i}.jpg"]}) for i in (1, 2)]
     assert list(read_archives(twice)) == [("0.jpg", pictures["1.jpg"])]
+
+
+def with_field(path, at, value, name=b""):
+    """The zip with a field of the directory (at) and the local headers (at - 2) replaced."""
+    data = bytearray(path.read_bytes())
+    for mark, offset, named in ((b"PK\x01\x02", at, 46), (b"PK\x03\x04", at - 2, 30)):
+        place = data.find(mark)
+        while place >= 0:
+            if data[place + named :].startswith(name):
+                data[place + offset : place + offset + 2] = struct.pack("<H", value)
+            place = data.find(mark, place + 4)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("how", ["deflate", "encrypted", "lzma", "unknown", "long", "checksum"])
+def test_one_unusable_entry_is_counted_and_the_others_come(
+    tmp_path, pictures, caplog, monkeypatch, how
+):
+    path = tmp_path / "train.zip"
+    bad = encode_noise(pictures)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in (pictures | {"2.jpg": bad}).items():
+            file.writestr(f"train/{name}", data)
+        entry = file.getinfo("train/2.jpg")
+    if how in ("encrypted", "lzma", "unknown"):
+        at, value = {"encrypted": (8, 1), "lzma": (10, 14), "unknown": (10, 93)}[how]
+        with_field(path, at, value, b"train/2.jpg")
+    elif how == "long":
+        monkeypatch.setattr("din_jax.data.archives._MOST_BYTES", len(bad) - 1)
+    else:
+        data = bytearray(path.read_bytes())
+        start = entry.header_offset + 30 + len(entry.filename)
+        place = start if how == "deflate" else entry.header_offset + 14
+        data[place] ^= 0xFF
+        if how == "checksum":  # the directory's is compared
+            place = data.find(b"train/2.jpg", start) - 46
+            data[place + 16] ^= 0xFF
+        path.write_bytes(data)
+    found = dict(read_archives([path]))
+    assert set(found) == set(pictures) - {"2.jpg"}
+    assert "1 of 6 pictures" in caplog.text and "2.jpg" in caplog.text
+
+
+def encode_noise(pictures):
+    """A picture that is longer than all others."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", quality=100)
+    assert all(len(file.getvalue()) > len(data) for data in pictures.values())
+    return file.getvalue()

@@ -8,7 +8,12 @@ import pytest
 
 from din_jax.errors import UserError
 from din_jax.weights import WeightsError
-from din_jax.weights.pth import read_pth
+from din_jax.weights.opening import open_weights
+
+
+def read_pth(path, keep=lambda name: True):
+    with open_weights(path) as entries:
+        return {name: entry.read() for name, entry in entries.items() if keep(name)}
 
 
 @pytest.fixture

@@ -177,14 +177,14 @@ def test_the_published_decoder_fills_the_mirrored_one_in_order():
 
 
 @pytest.mark.parametrize("naming", ["torchvision", "adain"])
-def test_vgg19_goes_out_and_comes_back(tmp_path, make, narrow, naming):
+def test_vgg19_goes_out_and_comes_back(tmp_path, narrow, naming):
     params = {
         name: {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
         for name, (kernel, bias) in narrow.items()
     }
     weights = VGGWeights(params, CAFFE, tuple(params))
-    path = tmp_path / "vgg.pth"
-    path.write_bytes(make.zip(vgg19_to_torch(weights, naming)))
+    path = tmp_path / "vgg.safetensors"
+    safetensors.numpy.save_file(vgg19_to_torch(weights, naming), path)
     back = load_vgg19(path, None if naming == "adain" else CAFFE)
     # The 1x1 convolution of the AdaIN authors' file holds the preprocessing.
     assert back.preprocessing == CAFFE
