@@ -16,9 +16,11 @@ def trainer(tiny, changed, tmp_path):
     """A trainer whose compiled functions are fakes: a step counts, a validation is 1."""
     config = changed(tiny, train={"steps": 6, "checkpoint_every": 1, "validate_every": 1})
     trainer = Trainer(config, tmp_path)
-    params = {"x": jnp.zeros(3)}
     state = trainer.abstract.replace(
-        step=jnp.zeros((), jnp.int32), params=params, batch_stats={}, opt_state={"m": params}
+        step=jnp.zeros((), jnp.int32),
+        params={"x": jnp.zeros(3)},
+        batch_stats={},
+        opt_state={"x": jnp.zeros(3)},
     )
     trainer.initial_state = lambda: state
     trainer.abstract = state
