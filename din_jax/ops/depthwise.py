@@ -1,11 +1,8 @@
 """Depthwise convolution as a sum of K * K shifted products, with its gradient: the form for CPU.
 
-XLA on CPU runs a grouped convolution 9 to 40 times slower than oneDNN does. Two things cost more
-than the products and are avoided here:
-  - XLA fuses the padding into every one of the K * K reads: 95 against 24 ms on [1, 512, 512, 64].
-    So the inside, where nothing is padded, and the border are computed apart.
-  - XLA's own gradient takes some ten times as long as the product: the transposed slices become
-    K * K padded copies, and each tap's reduction a pass of its own. So it is written out.
+XLA on CPU runs a grouped convolution 9 to 40 times slower than oneDNN does. Its own gradient of the
+sum takes some ten times as long as the sum: the transposed slices become K * K padded copies, and
+each tap's reduction a pass of its own. So it is written out.
 """
 
 import functools
@@ -23,10 +20,7 @@ def shifted_depthwise(x: Array, kernel: Array, stride: int) -> Array:
     A kernel [K, K, B, 1, 1, C] holds one for every image. Returns [B, ceil(H / stride),
     ceil(W / stride), C].
     """
-    side = kernel.shape[0]
-    if stride == 1 and side > 1 and min(x.shape[1:3]) > side:
-        return _inside_and_border(x, kernel)
-    return _shifted_products(reflect_pad(x, side // 2), kernel, stride, x.shape[1:3])
+    return _shifted_products(reflect_pad(x, kernel.shape[0] // 2), kernel, stride, x.shape[1:3])
 
 
 def shifted_taps(
@@ -77,79 +71,6 @@ def _transposed(gradient: Array, kernel: Array, size: tuple[int, int], stride: i
     zero = jnp.zeros((), gradient.dtype)
     spread = lax.pad(gradient, zero, ((0, 0, 0), *border, (0, 0, 0)))
     return _sum_of_products(lax.optimization_barrier(spread), kernel[::-1, ::-1], size)
-
-
-@jax.custom_vjp
-def _inside_and_border(x: Array, kernel: Array) -> Array:
-    """Stride 1: the inside from the map as it is, the border from padded strips of it."""
-    pad = kernel.shape[0] // 2
-    x = lax.optimization_barrier(x)
-    h, w = x.shape[1:3]
-
-    def padded_strip(strip: Array) -> Array:
-        return _sum_of_products(reflect_pad(strip, pad), kernel, strip.shape[1:3])
-
-    inside = _sum_of_products(x, kernel, (h - 2 * pad, w - 2 * pad))
-    y = jnp.pad(inside, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    wide = 2 * pad + 1  # what the outer `pad` rows or columns read
-    y = y.at[:, :pad].set(padded_strip(x[:, :wide])[:, :pad])
-    y = y.at[:, -pad:].set(padded_strip(x[:, -wide:])[:, -pad:])
-    y = y.at[:, :, :pad].set(padded_strip(x[:, :, :wide])[:, :, :pad])
-    return y.at[:, :, -pad:].set(padded_strip(x[:, :, -wide:])[:, :, -pad:])
-
-
-def _inside_and_border_forward(x, kernel):
-    return _inside_and_border(x, kernel), (x, kernel)
-
-
-def _inside_and_border_backward(saved, gradient):
-    x, kernel = saved
-    padded = reflect_pad(x, kernel.shape[0] // 2)
-    return _folded_transpose(gradient, kernel), _kernel_gradient(padded, gradient, kernel, 1)
-
-
-_inside_and_border.defvjp(_inside_and_border_forward, _inside_and_border_backward)
-
-
-def _folded_transpose(gradient: Array, kernel: Array) -> Array:
-    """The gradient to a map that was padded by reflection: what lies outside goes to its mirror.
-
-    The map is computed as such and only what lies outside apart, from the outer rows and columns of
-    the gradient: a map with its border, cut afterwards, takes 9.7 instead of 5.6 ms at
-    [1, 512, 512, 32].
-    """
-    pad = kernel.shape[0] // 2
-    h, w = gradient.shape[1:3]
-
-    def transposed(part: Array) -> Array:
-        return _transposed(part, kernel, tuple(n + 2 * pad for n in part.shape[1:3]))
-
-    around = jnp.pad(gradient, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    x = _sum_of_products(lax.optimization_barrier(around), kernel[::-1, ::-1], (h, w))
-    above = _fold_back(transposed(gradient[:, :pad])[:, :pad], pad, 2)
-    below = _fold_back(transposed(gradient[:, -pad:])[:, -pad:], pad, 2)
-    left = transposed(gradient[:, :, :pad])[:, pad : pad + h, :pad]
-    right = transposed(gradient[:, :, -pad:])[:, pad : pad + h, -pad:]
-    x = x.at[:, 1 : 1 + pad].add(above[:, ::-1])
-    x = x.at[:, h - 1 - pad : h - 1].add(below[:, ::-1])
-    x = x.at[:, :, 1 : 1 + pad].add(left[:, :, ::-1])
-    return x.at[:, :, w - 1 - pad : w - 1].add(right[:, :, ::-1])
-
-
-def _fold_back(padded: Array, pad: int, axis: int) -> Array:
-    """The transpose of reflect padding along an axis: what lies outside is added to its mirror."""
-
-    def part(x: Array, start: int, stop: int) -> Array:
-        return lax.slice_in_dim(x, start, stop, axis=axis)
-
-    n = padded.shape[axis] - 2 * pad
-    x = part(padded, pad, pad + n)
-    before = lax.rev(part(padded, 0, pad), (axis,))
-    after = lax.rev(part(padded, pad + n, n + 2 * pad), (axis,))
-    for start, outside in ((1, before), (n - 1 - pad, after)):
-        total = part(x, start, start + pad) + outside
-        x = lax.dynamic_update_slice_in_dim(x, total, start, axis)
-    return x
 
 
 def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int) -> Array:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from din_jax.ops.convolution import resolve_form
+from din_jax.ops.padding import repeat_border
 
 
 @jax.custom_vjp
@@ -21,9 +21,7 @@ def upsample_bilinear(x: Array) -> Array:
     own adds padded copies: on CPU 6 against 11 ms and 11 against 29 on [4, 128, 128, 64].
     """
     h, w = x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    if resolve_form("auto") == "shift":  # XLA on CPU would pad anew in every read
-        padded = lax.optimization_barrier(padded)
+    padded = repeat_border(x)
     pixels = []
     for i in (0, 2):
         rows = 0.75 * padded[:, 1 : h + 1] + 0.25 * padded[:, i : i + h]
