@@ -14,13 +14,14 @@ from jax import Array, lax
 from din_jax.ops.padding import reflect_pad
 
 
-def shifted_depthwise(x: Array, kernel: Array, stride: int) -> Array:
+def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -> Array:
     """Depthwise convolution with reflect padding, [B, H, W, C] by [K, K, C], K odd.
 
-    A kernel [K, K, B, 1, 1, C] holds one for every image. Returns [B, ceil(H / stride),
-    ceil(W / stride), C].
+    A kernel [K, K, B, 1, 1, C] holds one for every image; its taps are `dilation` pixels apart.
+    Returns [B, ceil(H / stride), ceil(W / stride), C].
     """
-    return _shifted_products(reflect_pad(x, kernel.shape[0] // 2), kernel, stride, x.shape[1:3])
+    padded = reflect_pad(x, dilation * (kernel.shape[0] // 2))
+    return _shifted_products(padded, kernel, stride, dilation, x.shape[1:3])
 
 
 def shifted_taps(
@@ -34,46 +35,55 @@ def shifted_taps(
             yield (i, j), padded[:, top : top + height : stride, left : left + width : stride]
 
 
-def _sum_of_products(padded: Array, kernel: Array, size: tuple[int, int], stride: int = 1) -> Array:
-    taps = shifted_taps(padded, kernel.shape[0], size, stride)
+def _sum_of_products(
+    padded: Array, kernel: Array, size: tuple[int, int], stride: int = 1, dilation: int = 1
+) -> Array:
+    taps = shifted_taps(padded, kernel.shape[0], size, stride, dilation)
     return sum(tap * kernel[i, j] for (i, j), tap in taps)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _shifted_products(padded: Array, kernel: Array, stride: int, size: tuple[int, int]) -> Array:
-    """Depthwise convolution of a padded map, [B, H + K - 1, W + K - 1, C] by [K, K, C]."""
-    return _sum_of_products(lax.optimization_barrier(padded), kernel, size, stride)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _shifted_products(
+    padded: Array, kernel: Array, stride: int, dilation: int, size: tuple[int, int]
+) -> Array:
+    """Depthwise convolution of a padded map, [B, H + D (K - 1), W + D (K - 1), C] by [K, K, C]."""
+    return _sum_of_products(lax.optimization_barrier(padded), kernel, size, stride, dilation)
 
 
-def _shifted_products_forward(padded, kernel, stride, size):
-    return _shifted_products(padded, kernel, stride, size), (padded, kernel)
+def _shifted_products_forward(padded, kernel, stride, dilation, size):
+    return _shifted_products(padded, kernel, stride, dilation, size), (padded, kernel)
 
 
-def _shifted_products_backward(stride, size, saved, gradient):
+def _shifted_products_backward(stride, dilation, size, saved, gradient):
     padded, kernel = saved
-    to_padded = _transposed(gradient, kernel, padded.shape[1:3], stride)
-    return to_padded, _kernel_gradient(padded, gradient, kernel, stride)
+    to_padded = _transposed(gradient, kernel, padded.shape[1:3], stride, dilation)
+    return to_padded, _kernel_gradient(padded, gradient, kernel, stride, dilation)
 
 
 _shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
 
 
-def _transposed(gradient: Array, kernel: Array, size: tuple[int, int], stride: int = 1) -> Array:
+def _transposed(
+    gradient: Array, kernel: Array, size: tuple[int, int], stride: int, dilation: int
+) -> Array:
     """The gradient to a padded map of `size`: the convolution transposed.
 
     That is `gradient` spread by the stride, with a zero border, by the kernel turned around.
     """
-    side = kernel.shape[0]
+    reach = dilation * (kernel.shape[0] - 1)
     border = []
     for full, count in zip(size, gradient.shape[1:3], strict=True):
         spread = (count - 1) * stride + 1
-        border.append((side - 1, full - spread, stride - 1))
+        border.append((reach, full - spread, stride - 1))
     zero = jnp.zeros((), gradient.dtype)
     spread = lax.pad(gradient, zero, ((0, 0, 0), *border, (0, 0, 0)))
-    return _sum_of_products(lax.optimization_barrier(spread), kernel[::-1, ::-1], size)
+    turned = kernel[::-1, ::-1]
+    return _sum_of_products(lax.optimization_barrier(spread), turned, size, dilation=dilation)
 
 
-def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int) -> Array:
+def _kernel_gradient(
+    padded: Array, gradient: Array, kernel: Array, stride: int, dilation: int
+) -> Array:
     """sum over pixels, and images where they share a kernel, of tap * gradient.
 
     One pass over the maps, a row of all taps in cache at a time, added to a row per tap: sums along
@@ -86,12 +96,14 @@ def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int)
     stop = (width - 1) * stride + 1
 
     def add_row(totals, row):
-        rows = lax.dynamic_slice_in_dim(padded, row * stride, side, 1).astype(wide)
+        rows = lax.dynamic_slice_in_dim(padded, row * stride, dilation * (side - 1) + 1, 1)
+        rows = rows.astype(wide)
         g = lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False).astype(wide)
-        return [
-            total + rows[:, tap // side, tap % side : tap % side + stop : stride] * g
-            for tap, total in enumerate(totals)
-        ], None
+        added = []
+        for tap, total in enumerate(totals):
+            top, left = dilation * (tap // side), dilation * (tap % side)
+            added.append(total + rows[:, top, left : left + stop : stride] * g)
+        return added, None
 
     start = [jnp.zeros((b, width, channels), wide)] * side**2
     totals, _ = lax.scan(add_row, start, jnp.arange(height))
