@@ -9,46 +9,18 @@
   "auto"   "shift" on CPU, "conv" elsewhere; `default_form` overrides it.
 """
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
-
-import jax
 from jax import Array, lax
 
 from din_jax.ops.blocks import block_kernel, from_blocks, to_blocks
 from din_jax.ops.depthwise import shifted_depthwise
+from din_jax.ops.forms import default_form as default_form
+from din_jax.ops.forms import resolve_form
 from din_jax.ops.padding import reflect_pad
 from din_jax.ops.taps import stack_taps, sum_taps
 from din_jax.ops.winograd import winograd_conv
 
 FEW, MANY = 4, 16  # channels
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_default = contextvars.ContextVar("default_form", default="auto")
-
-
-@contextlib.contextmanager
-def default_form(form: str) -> Iterator[None]:
-    """What "auto" means inside the block, for code that traces: export, operation counts.
-
-    It acts while tracing only, and jit does not see it: a function that was compiled outside keeps
-    its form. Trace a fresh function inside.
-    """
-    token = _default.set(form)
-    try:
-        yield
-    finally:
-        _default.reset(token)
-
-
-def resolve_form(form: str) -> str:
-    """ "auto" to the form that the default backend runs fast; other names pass or are refused."""
-    form = _default.get() if form == "auto" else form
-    if form == "auto":
-        return "shift" if jax.default_backend() == "cpu" else "conv"
-    if form not in ("conv", "shift"):
-        raise ValueError(f"The form of a convolution is auto, conv or shift, not {form!r}.")
-    return form
 
 
 def conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Array:

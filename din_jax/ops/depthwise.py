@@ -1,11 +1,8 @@
 """Depthwise convolution as a sum of K * K shifted products, with its gradient: the form for CPU.
 
-XLA on CPU runs a grouped convolution 9 to 40 times slower than oneDNN does. Two things cost more
-than the products and are avoided here:
-  - XLA fuses the padding into every one of the K * K reads: 95 against 24 ms on [1, 512, 512, 64].
-    So the inside, where nothing is padded, and the border are computed apart.
-  - XLA's own gradient takes some ten times as long as the product: the transposed slices become
-    K * K padded copies, and each tap's reduction a pass of its own. So it is written out.
+XLA on CPU runs a grouped convolution 9 to 40 times slower than oneDNN does. Its own gradient of the
+sum takes some ten times as long as the sum: the transposed slices become K * K padded copies, and
+each tap's reduction a pass of its own. So it is written out.
 """
 
 import functools
@@ -17,16 +14,14 @@ from jax import Array, lax
 from din_jax.ops.padding import reflect_pad
 
 
-def shifted_depthwise(x: Array, kernel: Array, stride: int) -> Array:
+def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -> Array:
     """Depthwise convolution with reflect padding, [B, H, W, C] by [K, K, C], K odd.
 
-    A kernel [K, K, B, 1, 1, C] holds one for every image. Returns [B, ceil(H / stride),
-    ceil(W / stride), C].
+    A kernel [K, K, B, 1, 1, C] holds one for every image; its taps are `dilation` pixels apart.
+    Returns [B, ceil(H / stride), ceil(W / stride), C].
     """
-    side = kernel.shape[0]
-    if stride == 1 and side > 1 and min(x.shape[1:3]) > side:
-        return _inside_and_border(x, kernel)
-    return _shifted_products(reflect_pad(x, side // 2), kernel, stride, x.shape[1:3])
+    padded = reflect_pad(x, dilation * (kernel.shape[0] // 2))
+    return _shifted_products(padded, kernel, stride, dilation, x.shape[1:3])
 
 
 def shifted_taps(
@@ -40,119 +35,55 @@ def shifted_taps(
             yield (i, j), padded[:, top : top + height : stride, left : left + width : stride]
 
 
-def _sum_of_products(padded: Array, kernel: Array, size: tuple[int, int], stride: int = 1) -> Array:
-    taps = shifted_taps(padded, kernel.shape[0], size, stride)
+def _sum_of_products(
+    padded: Array, kernel: Array, size: tuple[int, int], stride: int = 1, dilation: int = 1
+) -> Array:
+    taps = shifted_taps(padded, kernel.shape[0], size, stride, dilation)
     return sum(tap * kernel[i, j] for (i, j), tap in taps)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _shifted_products(padded: Array, kernel: Array, stride: int, size: tuple[int, int]) -> Array:
-    """Depthwise convolution of a padded map, [B, H + K - 1, W + K - 1, C] by [K, K, C]."""
-    return _sum_of_products(lax.optimization_barrier(padded), kernel, size, stride)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _shifted_products(
+    padded: Array, kernel: Array, stride: int, dilation: int, size: tuple[int, int]
+) -> Array:
+    """Depthwise convolution of a padded map, [B, H + D (K - 1), W + D (K - 1), C] by [K, K, C]."""
+    return _sum_of_products(lax.optimization_barrier(padded), kernel, size, stride, dilation)
 
 
-def _shifted_products_forward(padded, kernel, stride, size):
-    return _shifted_products(padded, kernel, stride, size), (padded, kernel)
+def _shifted_products_forward(padded, kernel, stride, dilation, size):
+    return _shifted_products(padded, kernel, stride, dilation, size), (padded, kernel)
 
 
-def _shifted_products_backward(stride, size, saved, gradient):
+def _shifted_products_backward(stride, dilation, size, saved, gradient):
     padded, kernel = saved
-    to_padded = _transposed(gradient, kernel, padded.shape[1:3], stride)
-    return to_padded, _kernel_gradient(padded, gradient, kernel, stride)
+    to_padded = _transposed(gradient, kernel, padded.shape[1:3], stride, dilation)
+    return to_padded, _kernel_gradient(padded, gradient, kernel, stride, dilation)
 
 
 _shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
 
 
-def _transposed(gradient: Array, kernel: Array, size: tuple[int, int], stride: int = 1) -> Array:
+def _transposed(
+    gradient: Array, kernel: Array, size: tuple[int, int], stride: int, dilation: int
+) -> Array:
     """The gradient to a padded map of `size`: the convolution transposed.
 
     That is `gradient` spread by the stride, with a zero border, by the kernel turned around.
     """
-    side = kernel.shape[0]
+    reach = dilation * (kernel.shape[0] - 1)
     border = []
     for full, count in zip(size, gradient.shape[1:3], strict=True):
         spread = (count - 1) * stride + 1
-        border.append((side - 1, full - spread, stride - 1))
+        border.append((reach, full - spread, stride - 1))
     zero = jnp.zeros((), gradient.dtype)
     spread = lax.pad(gradient, zero, ((0, 0, 0), *border, (0, 0, 0)))
-    return _sum_of_products(lax.optimization_barrier(spread), kernel[::-1, ::-1], size)
+    turned = kernel[::-1, ::-1]
+    return _sum_of_products(lax.optimization_barrier(spread), turned, size, dilation=dilation)
 
 
-@jax.custom_vjp
-def _inside_and_border(x: Array, kernel: Array) -> Array:
-    """Stride 1: the inside from the map as it is, the border from padded strips of it."""
-    pad = kernel.shape[0] // 2
-    x = lax.optimization_barrier(x)
-    h, w = x.shape[1:3]
-
-    def padded_strip(strip: Array) -> Array:
-        return _sum_of_products(reflect_pad(strip, pad), kernel, strip.shape[1:3])
-
-    inside = _sum_of_products(x, kernel, (h - 2 * pad, w - 2 * pad))
-    y = jnp.pad(inside, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    wide = 2 * pad + 1  # what the outer `pad` rows or columns read
-    y = y.at[:, :pad].set(padded_strip(x[:, :wide])[:, :pad])
-    y = y.at[:, -pad:].set(padded_strip(x[:, -wide:])[:, -pad:])
-    y = y.at[:, :, :pad].set(padded_strip(x[:, :, :wide])[:, :, :pad])
-    return y.at[:, :, -pad:].set(padded_strip(x[:, :, -wide:])[:, :, -pad:])
-
-
-def _inside_and_border_forward(x, kernel):
-    return _inside_and_border(x, kernel), (x, kernel)
-
-
-def _inside_and_border_backward(saved, gradient):
-    x, kernel = saved
-    padded = reflect_pad(x, kernel.shape[0] // 2)
-    return _folded_transpose(gradient, kernel), _kernel_gradient(padded, gradient, kernel, 1)
-
-
-_inside_and_border.defvjp(_inside_and_border_forward, _inside_and_border_backward)
-
-
-def _folded_transpose(gradient: Array, kernel: Array) -> Array:
-    """The gradient to a map that was padded by reflection: what lies outside goes to its mirror.
-
-    The map is computed as such and only what lies outside apart, from the outer rows and columns of
-    the gradient: a map with its border, cut afterwards, takes 9.7 instead of 5.6 ms at
-    [1, 512, 512, 32].
-    """
-    pad = kernel.shape[0] // 2
-    h, w = gradient.shape[1:3]
-
-    def transposed(part: Array) -> Array:
-        return _transposed(part, kernel, tuple(n + 2 * pad for n in part.shape[1:3]))
-
-    around = jnp.pad(gradient, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    x = _sum_of_products(lax.optimization_barrier(around), kernel[::-1, ::-1], (h, w))
-    above = _fold_back(transposed(gradient[:, :pad])[:, :pad], pad, 2)
-    below = _fold_back(transposed(gradient[:, -pad:])[:, -pad:], pad, 2)
-    left = transposed(gradient[:, :, :pad])[:, pad : pad + h, :pad]
-    right = transposed(gradient[:, :, -pad:])[:, pad : pad + h, -pad:]
-    x = x.at[:, 1 : 1 + pad].add(above[:, ::-1])
-    x = x.at[:, h - 1 - pad : h - 1].add(below[:, ::-1])
-    x = x.at[:, :, 1 : 1 + pad].add(left[:, :, ::-1])
-    return x.at[:, :, w - 1 - pad : w - 1].add(right[:, :, ::-1])
-
-
-def _fold_back(padded: Array, pad: int, axis: int) -> Array:
-    """The transpose of reflect padding along an axis: what lies outside is added to its mirror."""
-
-    def part(x: Array, start: int, stop: int) -> Array:
-        return lax.slice_in_dim(x, start, stop, axis=axis)
-
-    n = padded.shape[axis] - 2 * pad
-    x = part(padded, pad, pad + n)
-    before = lax.rev(part(padded, 0, pad), (axis,))
-    after = lax.rev(part(padded, pad + n, n + 2 * pad), (axis,))
-    for start, outside in ((1, before), (n - 1 - pad, after)):
-        total = part(x, start, start + pad) + outside
-        x = lax.dynamic_update_slice_in_dim(x, total, start, axis)
-    return x
-
-
-def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int) -> Array:
+def _kernel_gradient(
+    padded: Array, gradient: Array, kernel: Array, stride: int, dilation: int
+) -> Array:
     """sum over pixels, and images where they share a kernel, of tap * gradient.
 
     One pass over the maps, a row of all taps in cache at a time, added to a row per tap: sums along
@@ -165,12 +96,14 @@ def _kernel_gradient(padded: Array, gradient: Array, kernel: Array, stride: int)
     stop = (width - 1) * stride + 1
 
     def add_row(totals, row):
-        rows = lax.dynamic_slice_in_dim(padded, row * stride, side, 1).astype(wide)
+        rows = lax.dynamic_slice_in_dim(padded, row * stride, dilation * (side - 1) + 1, 1)
+        rows = rows.astype(wide)
         g = lax.dynamic_index_in_dim(gradient, row, 1, keepdims=False).astype(wide)
-        return [
-            total + rows[:, tap // side, tap % side : tap % side + stop : stride] * g
-            for tap, total in enumerate(totals)
-        ], None
+        added = []
+        for tap, total in enumerate(totals):
+            top, left = dilation * (tap // side), dilation * (tap % side)
+            added.append(total + rows[:, top, left : left + stop : stride] * g)
+        return added, None
 
     start = [jnp.zeros((b, width, channels), wide)] * side**2
     totals, _ = lax.scan(add_row, start, jnp.arange(height))

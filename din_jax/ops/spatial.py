@@ -2,7 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
 
 from din_jax.ops.normalization import instance_norm
 from din_jax.ops.statistics import EPSILON
@@ -47,7 +48,14 @@ def resize_map(x: Array, rows: int, columns: int) -> Array:
     `F.interpolate(mode="bilinear", antialias=True)`; without antialias, 16 x 16 maps of noise
     reduced to 9 x 11 differ by more than their largest value.
     """
-    shape = (x.shape[0], rows, columns, x.shape[3])
     with jax.named_scope("resize"):
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return jax.image.resize(wide, shape, "linear", antialias=True)
+        down, across = _resize_matrix(x.shape[1], rows), _resize_matrix(x.shape[2], columns)
+        return jnp.einsum("bhwc,hr,wq->brqc", wide, down, across, precision=lax.Precision.HIGHEST)
+
+
+def _resize_matrix(size: int, target: int) -> np.ndarray:
+    """[size, target], computed while tracing: as a part of the program XLA on CPU would sum its
+    columns by windows that read past their ends."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(jax.image.resize(jnp.eye(size), (size, target), "linear", antialias=True))

@@ -16,16 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.padding import zero_border
+
 
 def _views(padded: Array, side: int) -> list[Array]:
     height, width = (n - side + 1 for n in padded.shape[1:3])
     # Else XLA on CPU pads anew in every read.
     padded = lax.optimization_barrier(padded)
     return [padded[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
-
-
-def _zero_border(x: Array, width: int) -> Array:
-    return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -48,11 +46,11 @@ def _turned(x: Array, side: int) -> Array:
 
 
 def _stack_backward(side: int, _: None, gradient: Array) -> tuple[Array]:
-    return (sum_taps(_zero_border(_turned(gradient, side), side - 1), side),)
+    return (sum_taps(zero_border(_turned(gradient, side), side - 1), side),)
 
 
 def _sum_backward(side: int, _: None, gradient: Array) -> tuple[Array]:
-    views = _views(_zero_border(gradient, side - 1), side)
+    views = _views(zero_border(gradient, side - 1), side)
     return (jnp.concatenate(views[::-1], -1),)
 
 

@@ -1,6 +1,6 @@
 """Times every dynamic convolution in every form, beside PyTorch where it is installed.
 
-python -m din_jax.tools.bench [--sizes 64 128 256 512] [--batches 1 8] [--json]
+python -m din_jax.tools.bench [--sizes 64 128 256 512] [--batches 1 8] [--processes 5] [--json]
 
 A case is instance norm and a dynamic convolution on [B, S, S, C] with C of the network's level
 of that size (32 at 512, 64 at 256, 128 below, for a 512 x 512 picture). Forms:
@@ -12,7 +12,9 @@ of that size (32 at 512, 64 at 256, 128 below, for a 512 x 512 picture). Forms:
     torch    PyTorch, eager: `F.instance_norm` and the batch as groups of one convolution
     compiled the same under `torch.compile`
 
-All forms of a case are run in turn, and medians and quartiles given, since machines are noisy.
+All forms of a case are run in turn, everything in several fresh processes one after the other, and
+the median, least and largest of the processes' medians given; of one process its median and
+quartiles.
 `GB/s` and `GMAC/s` are the case's own bytes (map read, map written) and multiply-adds over the
 median; their percentages are of what this machine reached in the same run with a copy and with a
 square matrix product. XLA's own counts of the compiled program are in the JSON.
@@ -21,24 +23,29 @@ square matrix product. XLA's own counts of the compiled program are in the JSON.
 import argparse
 import dataclasses
 import importlib.util
+import itertools
 import json
 import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.bench_cases import VARIANTS, Case, Program, jax_programs
+from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One form of one case; times in milliseconds, `low` and `high` are quartiles."""
+    """One form of one case; times in milliseconds.
+
+    `low` and `high` are quartiles of one process's runs, or the ends of several processes' medians.
+    """
 
     variant: str
     size: int
@@ -123,7 +130,7 @@ def run_case(case: Case, rounds: int, budget: float, torch_forms: Callable | Non
 
 
 HEADER = (
-    f"{'variant':14} {'map':>16} {'direction':9} {'form':8} {'median ms':>9} {'quartiles':>15} "
+    f"{'variant':14} {'map':>16} {'direction':9} {'form':8} {'median ms':>9} {'from-to':>15} "
     f"{'ratio':>6} {'GB/s':>6} {'%':>4} {'GMAC/s':>7} {'%':>4}"
 )
 
@@ -156,11 +163,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--rounds", type=int, default=7, help="timed runs of each form")
     add("--budget", type=float, default=10.0, help="seconds of a form, beyond them fewer rounds")
     add("--forward", action="store_true", help="without the gradients")
+    add_flag(parser)
     add("--no-torch", action="store_true", help="leave PyTorch out")
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
     if min(flags.sizes) < 8 or min(flags.batches) < 1 or flags.rounds < 1:
         raise UserError("--sizes must be at least 8, --batches and --rounds at least 1.")
+    check_flag(flags)
     return flags
 
 
@@ -173,36 +182,74 @@ def torch_side() -> Callable | None:
     return forms()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status."""
-    try:
-        flags = parse(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    keep_freed_memory()
-    torch_forms = None if flags.no_torch else torch_side()
-    limits = ceilings(flags.rounds)
-    if not flags.json:
-        print(
-            f"ceilings: copy {limits['bytes'] / 1e9:.1f} GB/s, matrix product "
-            f"{limits['multiply_adds'] / 1e9:.1f} GMAC/s; ratio is to torch, or to the first form"
-        )
-        print(HEADER)
-    rows: list[Row] = []
+def cases(flags: argparse.Namespace) -> Iterator[Case]:
     for batch in flags.batches:
         for size in flags.sizes:
             for variant in flags.variants:
                 for direction in ("forward",) if flags.forward else ("forward", "both"):
-                    case = Case(variant, size, batch, direction)
-                    found = run_case(case, flags.rounds, flags.budget, torch_forms)
-                    rows += found
-                    if not flags.json:
-                        print(format_rows(found, limits), flush=True)
+                    yield Case(variant, size, batch, direction)
+
+
+def run(flags: argparse.Namespace) -> None:
+    """The measurement in this process."""
+    keep_freed_memory()
+    torch_forms = None if flags.no_torch else torch_side()
+    limits = ceilings(flags.rounds)
+    if not flags.json:
+        print_head(limits)
+    rows: list[Row] = []
+    for case in cases(flags):
+        found = run_case(case, flags.rounds, flags.budget, torch_forms)
+        rows += found
+        if not flags.json:
+            print(format_rows(found, limits), flush=True)
     if flags.json:
-        device = {"device": str(jax.devices()[0]), "ceilings": limits}
-        print(json.dumps(device | {"rows": [dataclasses.asdict(r) for r in rows]}, indent=1))
-    return 0
+        print_json({"device": str(jax.devices()[0]), "ceilings": limits}, rows)
+
+
+def run_in_processes(flags: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """The measurement in several, and what they agree on."""
+    found = in_processes("din_jax.tools.bench", arguments, flags.processes)
+    limits = {name: max(one["ceilings"][name] for one in found) for name in found[0]["ceilings"]}
+    rows = merge([[Row(**row) for row in one["rows"]] for one in found])
+    if flags.json:
+        print_json({"device": found[0]["device"], "ceilings": limits}, rows)
+        return
+    print_head(limits)
+    for _, of_case in itertools.groupby(rows, key=lambda r: dataclasses.astuple(r)[:5]):
+        print(format_rows(list(of_case), limits))
+
+
+def merge(found: Sequence[Sequence[Row]]) -> list[Row]:
+    """The rows of several processes, in the same order each, to rows of their medians."""
+    merged = []
+    for rows in zip(*found, strict=True):
+        median, low, high = spread([row.median for row in rows])
+        merged.append(dataclasses.replace(rows[0], median=median, low=low, high=high))
+    return merged
+
+
+def print_head(limits: dict[str, float]) -> None:
+    print(
+        f"ceilings: copy {limits['bytes'] / 1e9:.1f} GB/s, matrix product "
+        f"{limits['multiply_adds'] / 1e9:.1f} GMAC/s; ratio is to torch, or to the first form"
+    )
+    print(HEADER)
+
+
+def print_json(about: dict, rows: Sequence[Row]) -> None:
+    print(json.dumps(about | {"rows": [dataclasses.asdict(row) for row in rows]}, indent=1))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def command() -> None:
+        flags = parse(arguments)
+        run(flags) if flags.processes == 1 else run_in_processes(flags, arguments)
+
+    return exit_status(command)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m din_jax.tools.parity [--variant din portable] [--size 40 56 --size 33 35] [--brief]
     python -m din_jax.tools.parity --checkpoint din_jax/assets/din_portable.safetensors
-    python -m din_jax.tools.parity --time [--images 1 8] [--pairs 4]
+    python -m din_jax.tools.parity --time [--images 1 8] [--pairs 4] [--processes 5]
 
 Prints the maximum absolute and relative error of every operation, layer, loss, gradient, of a step
 of Adam and of training steps in lockstep, in float32 and float64. The exit status is 1 if any is
@@ -17,12 +17,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from din_jax.errors import UserError
 from din_jax.memory import keep_freed_memory
+from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
 
 SIZES = ((40, 56), (33, 35))
 TIMED_SIZE = (256, 256)
@@ -60,6 +61,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, nargs="+", default=[1], help="timed at once")
     parser.add_argument("--pairs", type=int, default=4, help="of a timed training step, 0: none")
     parser.add_argument("--repeats", type=int, default=9, help="of each timing")
+    add_flag(parser)
     return parser.parse_args(arguments)
 
 
@@ -102,6 +104,7 @@ def check(flags: argparse.Namespace) -> None:
     timed = (*flags.images, flags.pairs)
     if min(timed) < 0 or max(timed) == 0:
         raise UserError("--images and --pairs take numbers from 0 up, not all 0.")
+    check_flag(flags)
     if flags.threads < 0:
         raise UserError(f"--threads must be 0 (all cores) or more, not {flags.threads}.")
 
@@ -225,21 +228,24 @@ def print_rows(rows: Iterator[Any], brief: bool) -> list[Any]:
     return found
 
 
-def run(flags: argparse.Namespace) -> int:
+def run(flags: argparse.Namespace, arguments: Sequence[str]) -> int:
     require_torch()
     check(flags)
+    if flags.time and flags.processes > 1:
+        found = in_processes("din_jax.tools.parity", arguments, flags.processes)
+        return _report_times(merge_times(found), flags.json)
     keep_freed_memory()
     if flags.threads and hasattr(os, "sched_setaffinity"):
         # Before JAX starts its threads: XLA takes one per core that it may run on.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: flags.threads])
     import jax
 
-    about = facts(flags)
-    if not flags.json:
-        print(", ".join(f"{name} {value}" for name, value in about.items()))
     with jax.default_matmul_precision("highest"):
         if flags.time:
-            return _report_times(flags, about)
+            return _report_times(merge_times([_times(flags)]), flags.json)
+        about = facts(flags)
+        if not flags.json:
+            print(", ".join(f"{name} {value}" for name, value in about.items()))
         rows = compare(flags)
         rows = list(rows) if flags.json else print_rows(rows, flags.brief)
     over = [row for row in rows if not row.passed]
@@ -252,24 +258,44 @@ def run(flags: argparse.Namespace) -> int:
     return 1 if over else 0
 
 
-def _report_times(flags: argparse.Namespace, about: dict[str, Any]) -> int:
-    found = []
-    if not flags.json:
-        print("  din_jax s  PyTorch s  ratio")
-    for timing in timings(flags):
-        found.append({**timing._asdict(), "ratio": timing.ratio})
-        if not flags.json:
-            numbers = f"{timing.ours:11.4f}  {timing.theirs:9.4f}  {timing.ratio:5.2f}"
-            print(f"{numbers}  {timing.name}", flush=True)
-    if flags.json:
-        print(json.dumps({"facts": about, "timings": found}, indent=2))
+def _times(flags: argparse.Namespace) -> dict[str, Any]:
+    """The timings of this process."""
+    about = facts(flags)  # sets PyTorch's threads
+    found = [{**timing._asdict(), "ratio": timing.ratio} for timing in timings(flags)]
+    return {"facts": about, "timings": found}
+
+
+def merge_times(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Those of several: the medians of theirs, each with the ends as NAME_low and NAME_high."""
+    merged = []
+    for of_one in zip(*(one["timings"] for one in found), strict=True):
+        row = {"name": of_one[0]["name"]}
+        for key in ("ours", "theirs", "ratio"):
+            row[key], row[f"{key}_low"], row[f"{key}_high"] = spread([x[key] for x in of_one])
+        merged.append(row)
+    return {"facts": found[0]["facts"], "timings": merged}
+
+
+def _report_times(report: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in report["facts"].items()))
+    print("        din_jax s          PyTorch s             ratio")
+    for row in report["timings"]:
+        cells = [
+            f"{row[key]:{form}} ({row[key + '_low']:{form}}-{row[key + '_high']:{form}})"
+            for key, form in (("ours", ".3f"), ("theirs", ".3f"), ("ratio", ".2f"))
+        ]
+        print(f"{cells[0]:>19} {cells[1]:>19} {cells[2]:>16}  {row['name']}")
     return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the report; the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return run(parse(arguments))
+        return run(parse(arguments), arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

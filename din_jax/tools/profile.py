@@ -1,11 +1,13 @@
 """Where the time of stylization goes, part by part, on this machine.
 
-    python -m din_jax.tools.profile [--checkpoint MODEL] [--size 512] [--batch 1] [--json]
+    python -m din_jax.tools.profile [--checkpoint MODEL] [--size 512] [--batch 1] [--processes 5]
+                                    [--json]
 
 Every part of the network of `configs/din.py` is compiled and run by itself, all in turn, and beside
-them the whole. GMAC counts multiply-adds; GMAC/s over the percentage of what a square matrix
-product reaches in the same run. The parts' sum differs from the whole by what fusing across their
-borders saves or costs.
+them the whole; that in several fresh processes one after the other, of whose medians the median,
+least and largest are given. GMAC counts multiply-adds; GMAC/s over the percentage of what a square
+matrix product reaches in the same run. The parts' sum differs from the whole by what fusing across
+their borders saves or costs.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.demo import MODEL
+from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
 
 
 class Part(NamedTuple):
@@ -98,14 +101,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--size", type=int, default=512, help="of the pictures, in pixels")
     add("--batch", type=int, default=1, help="pictures at once")
     add("--rounds", type=int, default=9, help="timed runs of each part")
+    add_flag(parser)
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
     if flags.size < 32 or min(flags.batch, flags.rounds) < 1:
         raise UserError("--size must be at least 32, --batch and --rounds at least 1.")
+    check_flag(flags)
     return flags
 
 
-def run(flags: argparse.Namespace) -> None:
+def measured(flags: argparse.Namespace) -> dict[str, Any]:
+    """{"device", "peak", "rows": [{"part", "ms", "macs"}]} of this process, "whole" last."""
     keep_freed_memory()
     import jax
 
@@ -120,27 +126,53 @@ def run(flags: argparse.Namespace) -> None:
         for name, part in found.items()
     }
     peak = ceilings(flags.rounds)["multiply_adds"]
+    rows = [
+        {"part": name, "ms": statistics.median(times), "macs": found[name].macs}
+        for name, times in measure(programs, flags.rounds).items()
+    ]
+    return {"device": str(jax.devices()[0]), "peak": peak, "rows": rows}
+
+
+def merge(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What several processes measured: "ms" the median of theirs, from "low" to "high"."""
     rows = []
-    for name, times in measure(programs, flags.rounds).items():
-        seconds = statistics.median(times) / 1e3
-        rows.append({"part": name, "ms": 1e3 * seconds, "macs": found[name].macs})
+    for of_part in zip(*(with_sum(one["rows"]) for one in found), strict=True):
+        median, low, high = spread([row["ms"] for row in of_part])
+        rows.append(of_part[0] | {"ms": median, "low": low, "high": high})
+    peak = max(one["peak"] for one in found)
+    return {"device": found[0]["device"], "peak": peak, "rows": rows}
+
+
+def with_sum(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of all parts, their sum and the whole, of those of all parts and the whole."""
+    *of_parts, whole = [row for row in rows if row["part"] != "sum of parts"]
+    total = {key: sum(row[key] for row in of_parts) for key in ("ms", "macs")}
+    return [*of_parts, {"part": "sum of parts", **total}, whole]
+
+
+def run(arguments: Sequence[str]) -> None:
+    flags = parse(arguments)
+    if flags.processes == 1:
+        found = merge([measured(flags)])
+    else:
+        found = merge(in_processes("din_jax.tools.profile", arguments, flags.processes))
     if flags.json:
-        print(json.dumps({"device": str(jax.devices()[0]), "peak": peak, "rows": rows}, indent=1))
+        print(json.dumps(found, indent=1))
         return
-    total = {key: sum(row[key] for row in rows[:-1]) for key in ("ms", "macs")}
-    rows.insert(-1, {"part": "sum of parts", **total})
-    print(f"{'part':18} {'median ms':>9} {'GMAC':>7} {'GMAC/s':>7} {'%':>4}")
-    for row in rows:
+    print(f"{'part':18} {'median ms':>9} {'from-to':>13} {'GMAC':>7} {'GMAC/s':>7} {'%':>4}")
+    for row in found["rows"]:
         speed = 1e3 * row["macs"] / row["ms"]
+        ends = f"{row['low']:.1f}-{row['high']:.1f}"
         print(
-            f"{row['part']:18} {row['ms']:9.1f} {row['macs'] / 1e9:7.3f} {speed / 1e9:7.1f} "
-            f"{100 * speed / peak:4.0f}"
+            f"{row['part']:18} {row['ms']:9.1f} {ends:>13} {row['macs'] / 1e9:7.3f} "
+            f"{speed / 1e9:7.1f} {100 * speed / found['peak']:4.0f}"
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    return exit_status(lambda: run(parse(arguments)))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return exit_status(lambda: run(arguments))
 
 
 if __name__ == "__main__":

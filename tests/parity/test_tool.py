@@ -84,6 +84,7 @@ def test_times_are_taken_in_turn_and_told_with_their_ratio(capsys, monkeypatch):
     variant = variants.variant
     monkeypatch.setattr(variants, "variant", lambda name, full=False: variant(name))
     flags = "--time --json --size 32 32 --repeats 2 --images 1 2 --pairs 1 --variant adain"
+    flags += " --processes 1"
     status, out, _ = run(flags.split(), capsys)
     report = json.loads(out)
     assert status == 0

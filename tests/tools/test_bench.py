@@ -74,12 +74,13 @@ def test_both_directions_give_a_gradient_for_every_input():
 
 
 FEW = ["--sizes", "8", "--batches", "1", "--rounds", "2", "--variants", "1x1", "--no-torch"]
+HERE = ["--processes", "1"]  # no further process
 
 
 def test_a_row_per_form_and_direction(monkeypatch, capsys):
     limits = {"bytes": 1e10, "multiply_adds": 1e11}
     monkeypatch.setattr(bench, "ceilings", lambda rounds: limits)
-    assert main([*FEW, "--json"]) == 0
+    assert main([*FEW, *HERE, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["ceilings"] == limits
     keys = [(row["form"], row["direction"]) for row in result["rows"]]
@@ -89,9 +90,35 @@ def test_a_row_per_form_and_direction(monkeypatch, capsys):
     for row in result["rows"]:
         assert 0 < row["low"] <= row["median"] <= row["high"]
         assert row["bytes"] == (3 if row["direction"] == "both" else 1) * 2 * 4 * 64 * 128
-    assert main([*FEW, "--forward"]) == 0
+    assert main([*FEW, *HERE, "--forward"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 3 and " 1.00 " in lines[2] and "10.0 GB/s" in lines[0]
+
+
+def test_several_processes_give_their_median_and_its_ends(monkeypatch, capsys):
+    """Each finds other times; the table is told of the medians of theirs."""
+    asked = []
+
+    def found(module, arguments, count):
+        asked.append((module, arguments, count))
+        row = {"variant": "1x1", "size": 8, "batch": 1, "channels": 128, "direction": "forward",
+               "form": "fast", "low": 0.0, "high": 99.0, "multiply_adds": 10**6, "bytes": 10**6,
+               "xla_flops": None, "xla_bytes": None}  # fmt: skip
+        return [
+            {"device": "cpu", "ceilings": {"bytes": 1e10 + i, "multiply_adds": 1e11}, "rows": [
+                row | {"median": median}]}
+            for i, median in enumerate([3.0, 30.0, 2.0, 4.0, 5.0])
+        ]  # fmt: skip
+
+    monkeypatch.setattr(bench, "in_processes", found)
+    assert main([*FEW, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert asked == [("din_jax.tools.bench", [*FEW, "--json"], 5)]
+    assert result["ceilings"]["bytes"] == 1e10 + 4
+    (row,) = result["rows"]
+    assert (row["median"], row["low"], row["high"]) == (4.0, 2.0, 30.0)
+    assert main(FEW) == 0
+    assert "2.00-30.00" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flags", [["--sizes", "4"], ["--batches", "0"], ["--rounds", "0"]])

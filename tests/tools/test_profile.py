@@ -50,7 +50,7 @@ def test_the_report_names_every_part(tmp_path, capsys):
     model = Stylizer(SMALL, rngs=nnx.Rngs(0))
     model.eval()
     path = save_model(tmp_path / "small.safetensors", Config(model=SMALL), variables_of(model))
-    flags = ["--checkpoint", str(path), "--size", "32", "--rounds", "1"]
+    flags = ["--checkpoint", str(path), "--size", "32", "--rounds", "1", "--processes", "1"]
     assert main([*flags, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert main(flags) == 0

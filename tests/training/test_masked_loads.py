@@ -1,0 +1,46 @@
+"""What an update and a picture run holds no masked load (docs/SLOW_STATE.md)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from din_jax.inference.engine import _encode, _stylize
+from din_jax.tools.masked_loads import masked_loads
+from din_jax.training.optimizer import make_optimizer
+from din_jax.training.step import make_train_step
+
+PORTABLE = {
+    "widths": (8, 16, 32),
+    "separable": True,
+    "style_feature": "statistics",
+    "decoder_norm": "batch",
+    "net_pool": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def portable(make_parts, changed, tiny):
+    return make_parts(changed(tiny, model=PORTABLE))
+
+
+@pytest.mark.slow
+def test_an_update_has_none(portable):
+    optimizer = make_optimizer(portable.config.optim, 100)
+    step = make_train_step(portable.network, portable.objective, optimizer, portable.config)
+    assert masked_loads(step, portable.state, portable.batch, portable.vgg, {}) == {}
+
+
+@pytest.mark.slow
+def test_a_picture_has_none(portable):
+    model = portable.network.module(
+        portable.state.params, portable.state.batch_stats, {}, training=False
+    )
+    graph, state = nnx.split(model)
+    state = nnx.to_pure_dict(state)
+    images = np.zeros((1, 48, 40, 3), np.uint8)
+    assert masked_loads(lambda *args: _encode(graph, *args), state, images) == {}
+    code = jax.eval_shape(lambda *args: _encode(graph, *args), state, images)
+    sizes = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+    assert masked_loads(lambda *args: _stylize(graph, *args), state, images, sizes, code) == {}
