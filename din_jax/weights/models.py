@@ -87,8 +87,8 @@ def save_model(
       card: facts that JSON can hold; "step" is what `LoadedModel.step` gives back.
 
     Raises:
-      ModelError: another suffix or dtype, or a number that is not finite (in that dtype) or beyond
-        `checked.LARGEST`.
+      ModelError: another suffix or dtype, a number that is not finite (in that dtype) or beyond
+        `checked.LARGEST`, or a card beyond 64 kB or eight levels.
     """
     path = Path(path)
     if path.suffix != ".safetensors" or dtype not in DTYPES:
@@ -111,6 +111,12 @@ def save_model(
         "card": json.dumps(dict(card or {})),
         "sha256": _digest(arrays),
     }
+    try:
+        _read_metadata(metadata)  # what is written can be read
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"the card of a model must be a short table ({one_line(error)}); leave something out."
+        ) from error
     # Not by safetensors' save_file, which makes files that only their owner can read.
     return write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
 

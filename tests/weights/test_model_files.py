@@ -245,6 +245,13 @@ def test_numbers_that_half_precision_cannot_hold_are_refused(tmp_path, config, v
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("card", [{"step": "12"}, {"a": "x" * 70_000}, {"a": [[[[[[[[1]]]]]]]]}])
+def test_a_card_that_could_not_be_read_is_not_written(tmp_path, config, variables, card):
+    with pytest.raises(ModelError, match="card"):
+        save_model(tmp_path / "m.safetensors", config, variables, card=card)
+    assert not list(tmp_path.iterdir())
+
+
 def test_failed_write_keeps_the_old_file(file, config, variables, monkeypatch):
     before = file.read_bytes()
 
