@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from din_jax.errors import UserError
+from din_jax.methods import METHODS, NORMALIZERS, STYLE_ENCODERS, TRANSFORMS, check_method
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -49,8 +50,11 @@ class ModelConfig:
     encoder_norm: str = "instance"  # "instance", "batch" or "none", after each convolution
     decoder_norm: str = "instance"  # likewise; the output convolution has none
     levels: int = 3  # styled levels: 3 = hierarchical, 1 = the deepest alone
-    code: str = "din"  # "din": weight and bias nets; "adain": the style's own statistics
-    style_encoder: str = "vgg19"  # "vgg19", "mobilenet" (needs no VGG), "content" (for "adain")
+    code: str = "din"  # "din": nets, "adain": statistics, "wct": covariance, "cin": table of styles
+    style_encoder: str = "vgg19"  # "vgg19", "mobilenet" (needs no VGG), "content" (for "adain",
+    # "wct"), "none" (for "cin")
+    styles: tuple[str, ...] = ()  # for "cin": names of the style pictures, a row of the table each
+    normalizer: str = "instance"  # of styled layers: "whitening", "centering", "batch", "none" too
     style_feature: str = "relu4_1"  # what the nets read: VGG's "relu4_1" map or "statistics"
     transform: str = "standard"  # dynamic convolution: "standard", "deformable", "spatial"
     dynamic_kernel: int = 1  # side of the dynamic kernel, odd
@@ -196,8 +200,9 @@ def _check(c: Config):
     _one_of("config.model.network", c.model.network, ("mobilenet", "vgg19"))
     _one_of("config.model.encoder_norm", c.model.encoder_norm, NORMS)
     _one_of("config.model.decoder_norm", c.model.decoder_norm, NORMS)
-    _one_of("config.model.code", c.model.code, ("din", "adain"))
-    _one_of("config.model.style_encoder", c.model.style_encoder, ("vgg19", "mobilenet", "content"))
+    _one_of("config.model.code", c.model.code, tuple(METHODS))
+    _one_of("config.model.style_encoder", c.model.style_encoder, STYLE_ENCODERS)
+    _one_of("config.model.normalizer", c.model.normalizer, NORMALIZERS)
     _one_of("config.model.style_feature", c.model.style_feature, ("relu4_1", "statistics"))
     _one_of("config.loss.network", c.loss.network, ("vgg19", "random"))
     _one_of("config.optim.decay", c.optim.decay, ("constant", "cosine"))
@@ -214,18 +219,8 @@ def _check(c: Config):
         1 <= m.levels <= deepest,
         f"config.model.levels must be 1 to {deepest} for {m.network}, not {m.levels}.",
     )
-    _require(
-        (m.code == "adain") == (m.style_encoder == "content"),
-        "config.model.code='adain' and config.model.style_encoder='content' go together (AdaIN "
-        f"takes the statistics of the content encoder); received {m.code!r} and "
-        f"{m.style_encoder!r}.",
-    )
-    _require(
-        m.style_feature == "relu4_1" or (m.net_pool == 1 and m.net_kernel == 1),
-        "config.model.style_feature='statistics' is one vector per style: set net_pool and "
-        f"net_kernel to 1, not {m.net_pool} and {m.net_kernel}.",
-    )
     _check_transform(m)
+    check_method(m)
     smallest = 32 if m.network == "mobilenet" else 16
     for name, side in (("crop", d.crop), ("style_crop", c.style_crop)):
         _require(
@@ -252,8 +247,8 @@ def _check(c: Config):
 
 
 def _check_transform(m: ModelConfig):
-    """The settings of the dynamic convolution, which hold for a weight and bias net's code."""
-    _one_of("config.model.transform", m.transform, ("standard", "deformable", "spatial"))
+    """The settings of the dynamic convolution."""
+    _one_of("config.model.transform", m.transform, TRANSFORMS)
     for name in ("dynamic_kernel", "dynamic_dilation", "spatial_grid", "offset_groups"):
         value = getattr(m, name)
         _require(value >= 1, f"config.model.{name} must be at least 1, not {value}.")
@@ -269,19 +264,3 @@ def _check_transform(m: ModelConfig):
             f"config.model.{name} must divide the channels of every styled level, "
             f"{', '.join(map(str, channels))}, not {groups}.",
         )
-    plain = (m.transform, m.dynamic_kernel, m.dynamic_groups, m.dynamic_dilation)
-    _require(
-        m.code == "din" or plain == ("standard", 1, 1, 1),
-        "config.model.transform and config.model.dynamic_* belong to code='din'; leave them at "
-        f"their defaults for code={m.code!r}.",
-    )
-    _require(
-        m.transform != "spatial" or m.style_feature == "relu4_1",
-        "config.model.transform='spatial' reads a map of the style: set style_feature to "
-        f"'relu4_1', not {m.style_feature!r}.",
-    )
-    _require(
-        m.transform != "spatial" or plain[1:] == (1, 1, 1),
-        "config.model.transform='spatial' has one 1x1 depthwise kernel per position: leave "
-        "config.model.dynamic_* at their defaults.",
-    )
