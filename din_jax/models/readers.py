@@ -14,13 +14,15 @@ so that a model with a VGG-19 shares the loss network's pass, and a predictor le
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS, ModelConfig
+from din_jax.errors import UserError
 
 FeatureMaps = Mapping[str, Array]
 Truth = Callable[[], Array]
@@ -87,11 +89,32 @@ class NumberReader(Reader):
 
     def __call__(self, model, style: Array) -> Array:
         if not jnp.issubdtype(style.dtype, jnp.integer) or style.ndim != 1:
-            raise ValueError(
-                "This model knows its styles by number: give whole numbers [B], not "
-                f"{style.dtype} {style.shape}."
+            raise UserError(
+                "this model knows its styles by number: give whole numbers [B], not "
+                f"{style.dtype} {list(style.shape)}."
             )
         return style
+
+
+def style_numbers(known: Sequence[str], given: Sequence[str | int]) -> np.ndarray:
+    """Numbers int32 [B] of styles by name or number, from the names of a model's table.
+
+    Raises:
+      UserError: one that the table has not, or no model with a table.
+    """
+    numbers = []
+    for style in given:
+        if isinstance(style, str) and style in known:
+            numbers.append(known.index(style))
+        elif isinstance(style, (int, np.integer)) and 0 <= style < len(known):
+            numbers.append(int(style))
+        else:
+            what = repr(style) if isinstance(style, (str, int, np.integer)) else "a picture"
+            raise UserError(
+                f"this model paints in the styles it was trained on, {', '.join(known)}: give "
+                f"their names or numbers from 0, not {what}."
+            )
+    return np.asarray(numbers, np.int32)
 
 
 def make_reader(config: ModelConfig, loss_network: str = "") -> Reader:

@@ -68,6 +68,7 @@ class Trainer:
             config.seed,
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
+            styles=config.model.styles,
         )
         self.iterator = iter(self.batches)
         self.held_out = self._held_out(config)
@@ -104,13 +105,15 @@ class Trainer:
     @staticmethod
     def _held_out(config: Config) -> list[dict[str, np.ndarray]]:
         """Validation pairs in equal batches, a multiple of the devices each."""
-        pairs = validation_pairs(config.data, config.data.validation, config.seed)
+        pairs = validation_pairs(
+            config.data, config.data.validation, config.seed, config.model.styles
+        )
         size = min(VALIDATION_BATCH, len(pairs))
         size = -(-size // jax.device_count()) * jax.device_count()
         groups = -(-len(pairs) // size)
         pairs = [pairs[i % len(pairs)] for i in range(groups * size)]
         return [
-            {key: np.stack([p[key] for p in pairs[i : i + size]]) for key in ("content", "style")}
+            {key: np.stack([p[key] for p in pairs[i : i + size]]) for key in pairs[0]}
             for i in range(0, len(pairs), size)
         ]
 
