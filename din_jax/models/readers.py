@@ -27,6 +27,7 @@ from din_jax.errors import UserError
 FeatureMaps = Mapping[str, Array]
 Truth = Callable[[], Array]
 MAP = ("relu4_1",)
+SHOWN = 12  # names of known styles that a message holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ def style_numbers(known: Sequence[str], given: Sequence[str | int]) -> np.ndarra
     """Numbers int32 [B] of styles by name or number, from the names of a model's table.
 
     Raises:
-      UserError: one that the table has not, or no model with a table.
+      UserError: one that the table has not.
     """
     numbers = []
     for style in given:
@@ -110,9 +111,10 @@ def style_numbers(known: Sequence[str], given: Sequence[str | int]) -> np.ndarra
             numbers.append(int(style))
         else:
             what = repr(style) if isinstance(style, (str, int, np.integer)) else "a picture"
+            more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
             raise UserError(
-                f"this model paints in the styles it was trained on, {', '.join(known)}: give "
-                f"their names or numbers from 0, not {what}."
+                f"this model paints in the styles it was trained on, {', '.join(known[:SHOWN])}"
+                f"{more}: give their names or numbers from 0, not {what}."
             )
     return np.asarray(numbers, np.int32)
 

@@ -219,3 +219,25 @@ def test_mixtures_and_statistics_go_through_the_whole_model(backbone):
     for a, b in pairs:
         np.testing.assert_allclose(a, b, atol=1e-4)
     assert np.abs(otherwise - pairs[2][1]).max() > 0.01
+
+
+def test_a_tile_under_the_whole_s_statistics_is_a_piece_of_its_picture(backbone):
+    """Of a network without instance norms of its own, as far as its receptive field is there."""
+    changes = {"encoder_norm": "batch", "decoder_norm": "batch"} | VARIANTS["mobilenet style"]
+    model = make(backbone, **changes)
+    content, style = images(0, (1, 32, 96, 3)), images(1, (1, 32, 32, 3))
+    content = content * jnp.linspace(0.2, 1, 96)[:, None]
+
+    @nnx.jit
+    def paint(model, content, style):
+        code = model.encode_style(style)
+        tile, given = content[:, :, 32:], model.content_statistics(content, code)
+        return [
+            model.stylize(content, code)[:, :, 32:],
+            model.stylize(tile, code, given),
+            model.stylize(tile, code),
+        ]
+
+    whole, tile, alone = (np.asarray(y)[:, :, 32:] for y in paint(model, content, style))
+    np.testing.assert_allclose(tile, whole, atol=1e-4 * np.abs(whole).max())
+    assert np.abs(alone - whole).max() > 0.01 * np.abs(whole).max()
