@@ -78,18 +78,28 @@ Source = DynamicCode | SpatialCode | TableSource | ComputedSource
 Transform = KernelTransform | SpatialTransform | DeformableTransform
 
 
-def _nets(config: ModelConfig, channels: int, inputs: int, rngs: nnx.Rngs) -> Source:
-    shared = {"hidden": config.net_hidden, "scale": config.net_scale, "rngs": rngs}
-    if config.transform == "spatial":
-        return SpatialCode(inputs, channels, grid=config.spatial_grid, **shared)
+def _kernel_nets(config: ModelConfig, channels: int, inputs: int, rngs: nnx.Rngs) -> Source:
     return DynamicCode(
         inputs,
         channels,
+        hidden=config.net_hidden,
         pool=config.net_pool,
         kernel=config.net_kernel,
+        scale=config.net_scale,
         side=config.dynamic_kernel,
         groups=config.dynamic_groups or channels,
-        **shared,
+        rngs=rngs,
+    )
+
+
+def _map_nets(config: ModelConfig, channels: int, inputs: int, rngs: nnx.Rngs) -> Source:
+    return SpatialCode(
+        inputs,
+        channels,
+        hidden=config.net_hidden,
+        grid=config.spatial_grid,
+        scale=config.net_scale,
+        rngs=rngs,
     )
 
 
@@ -104,9 +114,11 @@ def _deformable(config: ModelConfig, channels: int, rngs: nnx.Rngs) -> Deformabl
     )
 
 
+# Nets give the kind of code that their transform takes.
+NETS = {"standard": _kernel_nets, "deformable": _kernel_nets, "spatial": _map_nets}
 # Method (config.model.code) to its source for a level of C channels.
 SOURCES: dict[str, Callable[[ModelConfig, int, int, nnx.Rngs], Source]] = {
-    "din": _nets,
+    "din": lambda config, *rest: NETS[config.transform](config, *rest),
     "adain": lambda config, channels, inputs, rngs: ComputedSource(statistics_code),
     "wct": lambda config, channels, inputs, rngs: ComputedSource(covariance_code),
     "cin": lambda config, channels, inputs, rngs: TableSource(len(config.styles), channels),
