@@ -16,7 +16,7 @@ from din_jax.layers.normalizers import Moments, Normalizer
 from din_jax.layers.sources import Source, Transform
 
 # Of one map, or one for each region of a mixture by masks.
-Statistics = Moments | tuple[Moments, ...]
+LayerStatistics = Moments | tuple[Moments, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StyledLayer:
         """What the source makes of the style's features."""
         return self.source(features)
 
-    def statistics(self, x: Array, mixture: LayerMixture) -> Statistics:
+    def statistics(self, x: Array, mixture: LayerMixture) -> LayerStatistics:
         """What the layer normalizes `x` by unless it is given: of the map, or of each region."""
         if isinstance(mixture, Regions):
             masks = masks_on(mixture.masks, x, len(mixture.codes))
@@ -42,7 +42,7 @@ class StyledLayer:
         return self.normalizer.statistics(x)
 
     def __call__(
-        self, x: Array, mixture: LayerMixture, statistics: Statistics | None = None
+        self, x: Array, mixture: LayerMixture, statistics: LayerStatistics | None = None
     ) -> Array:
         """The styled map.
 

@@ -12,7 +12,7 @@ from din_jax.layers.mixtures import LayerMixture, Mixture, at_level
 from din_jax.layers.normalizers import make_normalizer
 from din_jax.layers.norms import RunningStandardize
 from din_jax.layers.sources import make_source, make_transform
-from din_jax.layers.styled import Statistics, StyledLayer
+from din_jax.layers.styled import LayerStatistics, StyledLayer
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
 from din_jax.models.readers import make_reader
 from din_jax.models.style_encoders import FEATURE_CHANNELS, STATISTICS, make_style_encoder
@@ -123,12 +123,12 @@ class Stylizer(nnx.Module):
         }
 
     def paint(
-        self, name: str, x: Array, mixture: LayerMixture, statistics: Statistics | None = None
+        self, name: str, x: Array, mixture: LayerMixture, statistics: LayerStatistics | None = None
     ) -> Array:
         """One styled layer: `name` of `levels`, its map [B, H, W, C] and its code or mixture."""
         return self.layer(name)(x, mixture, statistics)
 
-    def content_statistics(self, content: Array, code: Mixture) -> dict[str, Statistics]:
+    def content_statistics(self, content: Array, code: Mixture) -> dict[str, LayerStatistics]:
         """What `stylize` normalizes this content by, for tiles of it or for frames beside it."""
         features = self.encode_content(content)
         return {
@@ -140,7 +140,7 @@ class Stylizer(nnx.Module):
         self,
         content: Array,
         code: Mixture,
-        statistics: Mapping[str, Statistics] | None = None,
+        statistics: Mapping[str, LayerStatistics] | None = None,
     ) -> Array:
         """Paints content images in a style, [B, H, W, 3].
 
