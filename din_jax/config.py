@@ -15,6 +15,7 @@ from typing import Any
 from din_jax import fields
 from din_jax.errors import UserError
 from din_jax.fields import setting
+from din_jax.methods import METHODS, NORMALIZERS, STYLE_ENCODERS, TRANSFORMS, check_method
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -65,13 +66,17 @@ class ModelConfig:
     encoder_norm: str = setting("instance", choices=NORMS)  # after each convolution
     decoder_norm: str = setting("instance", choices=NORMS)  # likewise; the output has none
     levels: int = setting(3, least=1, most=3)  # styled: 3 = hierarchical, 1 = the deepest alone
-    code: str = setting("din", choices=("din", "adain"))  # weight and bias nets; own statistics
-    # "mobilenet" needs no VGG; "content" is for "adain"
-    style_encoder: str = setting("vgg19", choices=("vgg19", "mobilenet", "content"))
+    # weight and bias nets, own statistics, own covariance, a table of known styles
+    code: str = setting("din", choices=tuple(METHODS))
+    # "mobilenet" needs no VGG; "content" is for "adain" and "wct", "none" for "cin"
+    style_encoder: str = setting("vgg19", choices=STYLE_ENCODERS)
+    # for "cin": names of the style pictures, a row of the table each
+    styles: tuple[str, ...] = setting((), length=(0, 65_536))
+    normalizer: str = setting("instance", choices=NORMALIZERS)  # of the styled layers
     # what the nets read: a map of VGG's, or its statistics
     style_feature: str = setting("relu4_1", choices=("relu4_1", "statistics"))
     # of the dynamic convolution
-    transform: str = setting("standard", choices=("standard", "deformable", "spatial"))
+    transform: str = setting("standard", choices=TRANSFORMS)
     dynamic_kernel: int = setting(1, least=1, most=15, odd=True)  # side of the dynamic kernel
     dynamic_groups: int = setting(1, least=0, most=1024)  # 0: one per channel (depthwise)
     dynamic_dilation: int = setting(1, least=1, most=64)  # pixels between its taps
@@ -196,10 +201,6 @@ def _require(condition: bool, message: str):
         raise UserError(message)
 
 
-def _one_of(where: str, value: str, choices: tuple[str, ...]):
-    _require(value in choices, f"{where} must be one of {', '.join(choices)}, not {value!r}.")
-
-
 def _check(c: Config):
     """What fields ask of each other."""
     m = c.model
@@ -208,18 +209,8 @@ def _check(c: Config):
         m.levels <= deepest,
         f"config.model.levels must be 1 to {deepest} for {m.network}, not {m.levels}.",
     )
-    _require(
-        (m.code == "adain") == (m.style_encoder == "content"),
-        "config.model.code='adain' and config.model.style_encoder='content' go together (AdaIN "
-        f"takes the statistics of the content encoder); received {m.code!r} and "
-        f"{m.style_encoder!r}.",
-    )
-    _require(
-        m.style_feature == "relu4_1" or (m.net_pool == 1 and m.net_kernel == 1),
-        "config.model.style_feature='statistics' is one vector per style: set net_pool and "
-        f"net_kernel to 1, not {m.net_pool} and {m.net_kernel}.",
-    )
-    _check_transform(m)
+    _check_groups(m)
+    check_method(m)
     smallest = 32 if m.network == "mobilenet" else 16
     for name, side in (("crop", c.data.crop), ("style_crop", c.style_crop)):
         _require(
@@ -237,37 +228,13 @@ def _check(c: Config):
     )
 
 
-def _check_transform(m: ModelConfig):
-    """The settings of the dynamic convolution, which hold for a weight and bias net's code."""
-    _one_of("config.model.transform", m.transform, ("standard", "deformable", "spatial"))
-    for name in ("dynamic_kernel", "dynamic_dilation", "spatial_grid", "offset_groups"):
-        value = getattr(m, name)
-        _require(value >= 1, f"config.model.{name} must be at least 1, not {value}.")
-    _require(
-        m.dynamic_kernel % 2 == 1,
-        f"config.model.dynamic_kernel must be odd, not {m.dynamic_kernel}.",
-    )
+def _check_groups(m: ModelConfig):
+    """Groups that divide the channels of every styled level."""
     channels = (512,) if m.network == "vgg19" else m.widths[3 - m.levels :]
-    for name, least in (("dynamic_groups", 0), ("offset_groups", 1)):
+    for name in ("dynamic_groups", "offset_groups"):
         groups = getattr(m, name)
         _require(
-            groups >= least and all(c % max(groups, 1) == 0 for c in channels),
+            all(c % max(groups, 1) == 0 for c in channels),
             f"config.model.{name} must divide the channels of every styled level, "
             f"{', '.join(map(str, channels))}, not {groups}.",
         )
-    plain = (m.transform, m.dynamic_kernel, m.dynamic_groups, m.dynamic_dilation)
-    _require(
-        m.code == "din" or plain == ("standard", 1, 1, 1),
-        "config.model.transform and config.model.dynamic_* belong to code='din'; leave them at "
-        f"their defaults for code={m.code!r}.",
-    )
-    _require(
-        m.transform != "spatial" or m.style_feature == "relu4_1",
-        "config.model.transform='spatial' reads a map of the style: set style_feature to "
-        f"'relu4_1', not {m.style_feature!r}.",
-    )
-    _require(
-        m.transform != "spatial" or plain[1:] == (1, 1, 1),
-        "config.model.transform='spatial' has one 1x1 depthwise kernel per position: leave "
-        "config.model.dynamic_* at their defaults.",
-    )

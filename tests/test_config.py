@@ -10,13 +10,15 @@ from din_jax.config import Config, DataConfig, ModelConfig
 from din_jax.errors import UserError
 
 ADAIN = {"code": "adain", "style_encoder": "content"}
+CIN = {"code": "cin", "style_encoder": "none"}
 # Section and its fields, and what the sentence must hold.
 BAD = [
     ("model", {"network": "resnet"}, "mobilenet, vgg19, not 'resnet'"),
     ("model", {"encoder_norm": "layer"}, "instance, batch, none, not 'layer'"),
     ("model", {"decoder_norm": "layer"}, "instance, batch, none, not 'layer'"),
-    ("model", {"code": "cin"}, "din, adain, not 'cin'"),
-    ("model", {"style_encoder": "clip"}, "vgg19, mobilenet, content, not 'clip'"),
+    ("model", {"code": "avatar"}, "din, adain, wct, cin, not 'avatar'"),
+    ("model", {"style_encoder": "clip"}, "vgg19, mobilenet, content, none, not 'clip'"),
+    ("model", {"normalizer": "layer"}, "instance, whitening, centering, batch, none, not 'layer'"),
     ("model", {"style_feature": "relu5_1"}, "relu4_1, statistics, not 'relu5_1'"),
     ("model", {"kernel": 4}, "kernel must be odd, at least 1 and at most 31, not 4"),
     ("model", {"kernel": -1}, "not -1"),
@@ -29,6 +31,14 @@ BAD = [
     ("model", {"network": "vgg19", "levels": 2}, "1 to 1 for vgg19, not 2"),
     ("model", {"code": "adain"}, "'adain' and 'vgg19'"),
     ("model", {"style_encoder": "content"}, "'din' and 'content'"),
+    ("model", {"normalizer": "whitening"} | ADAIN, "'adain' and 'whitening'"),
+    ("model", {"code": "wct", "style_encoder": "content"}, "normalizer to 'whitening'"),
+    ("model", {"code": "cin", "styles": ["a"]}, "style_encoder to 'none'"),
+    ("model", CIN, "config.model.styles must name the styles"),
+    ("model", CIN | {"styles": ["a", "b", "a"]}, "each once"),
+    ("model", CIN | {"styles": ["a"], "dynamic_groups": 0}, "defaults for code='cin'"),
+    ("model", {"styles": ["a"]}, "leave it empty for code='din'"),
+    ("model", ADAIN | {"style_feature": "statistics"}, "default for code='adain'"),
     ("model", {"style_feature": "statistics"}, "net_pool and net_kernel to 1, not 4 and 3"),
     ("model", {"transform": "affine"}, "standard, deformable, spatial, not 'affine'"),
     ("model", {"dynamic_kernel": 2}, "dynamic_kernel must be odd, at least 1"),
@@ -159,6 +169,8 @@ def test_checks_hold_without_from_dict():
         {},
         {"name": "a", "seed": 3, "model": {"widths": [8, 16, 32], "levels": 1}},
         {"model": {"network": "vgg19", "levels": 1} | ADAIN, "data": {"crop": 64, "resize": 64}},
+        {"model": {"code": "wct", "style_encoder": "content", "normalizer": "whitening"}},
+        {"model": CIN | {"styles": ["waves", "glass"], "normalizer": "batch"}},
         {"loss": {"style_layers": ["relu1_1"], "style_weight": 3}, "optim": {"clip": 1}},
         {"train": {"compute_dtype": "bfloat16"}, "data": {"style_crop": 128}},
     ],

@@ -9,6 +9,7 @@ stay uint8 until they are on the device.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from din_jax.config import DataConfig
 from din_jax.data.crops import jitter_colors, random_crop
 from din_jax.data.decoding import resize_crop, resized_shape
+from din_jax.data.known_styles import known_styles
 from din_jax.data.opening import open_source
 from din_jax.data.reader import ImageReader
 from din_jax.data.sources import Source, SourceError, split_source
@@ -81,8 +83,11 @@ def make_batches(
     split: str = "train",
     shard_index: int = 0,
     shard_count: int = 1,
+    styles: Sequence[str] = (),
 ) -> "grain.IterDataset":
     """Endless batches {"content", "style"}, each uint8 [batch, side, side, 3] RGB.
+
+    With `styles` also "style_number", int32 [batch]: the place among them of the style's name.
 
     Sides are `config.crop` and `config.style_crop` (0: the same). `iter()` of the result has
     `get_state` and `set_state`, which resume exactly under the same configuration and number of
@@ -94,6 +99,7 @@ def make_batches(
         seed: of shuffling and cropping; 0 or more.
         split: "train" (shuffled, random crops) or "validation" (in order, center crops).
         shard_index, shard_count: this process's number among all, for disjoint shards.
+        styles: names of the style pictures to take, in every split; () takes all.
 
     Raises:
         UserError: a source is missing, empty or bad, or an argument is out of range.
@@ -107,9 +113,9 @@ def make_batches(
         )
     if split not in ("train", "validation"):
         raise SourceError(f"split must be 'train' or 'validation', but is '{split}'.")
-    sides = [
-        _side(config, kind, seed, split, shard_index, shard_count) for kind in ("content", "style")
-    ]
+    content, _ = _side(config, "content", seed, split, shard_index, shard_count)
+    style, numbers = _side(config, "style", seed, split, shard_index, shard_count, styles)
+    sides = [content, style, *([numbers] if styles else [])]
     pairs = grain.experimental.ZipMapDataset(sides).map(_name_pair)
     batches = pairs.batch(batch, drop_remainder=True).to_iter_dataset(_read_options(config))
     if config.workers > 0:
@@ -121,8 +127,12 @@ def make_batches(
     return batches
 
 
-def validation_pairs(config: DataConfig, count: int, seed: int) -> list[dict[str, np.ndarray]]:
+def validation_pairs(
+    config: DataConfig, count: int, seed: int, styles: Sequence[str] = ()
+) -> list[dict[str, np.ndarray]]:
     """`count` fixed pairs {"content", "style"} of uint8 [side, side, 3] center crops.
+
+    With `styles`, the names of those to take, also "style_number", their place among them.
 
     The pictures come from `content_validation` and `style_validation`, or are those held out of
     the training sources; the same seed gives the same pairs in every call. They repeat, in other
@@ -133,39 +143,52 @@ def validation_pairs(config: DataConfig, count: int, seed: int) -> list[dict[str
     """
     chosen = []
     for kind in ("content", "style"):
-        reader, crop = ImageReader(source_of(config, kind, "validation")), crop_side(config, kind)
+        source = source_of(config, kind, "validation", styles if kind == "style" else ())
+        reader, crop = ImageReader(source), crop_side(config, kind)
         center = CenterCrop(reader, crop, _typical_short_side(config, crop))
         rng = np.random.default_rng([seed, kind == "style"])
         rounds = math.ceil(count / len(reader.source))
         order = np.concatenate([rng.permutation(len(reader.source)) for _ in range(rounds)] or [[]])
         chosen.append([center(int(index)) for index in order[:count]])
-    return [{"content": c, "style": s} for c, s in zip(*chosen, strict=True)]
+    if styles:
+        chosen.append([np.int32(index) for index in order[:count]])
+    return [_name_pair(pair) for pair in zip(*chosen, strict=True)]
 
 
-def _side(config, kind, seed, split, shard_index, shard_count) -> "grain.MapDataset":
-    """One side of the pairs: an endless MapDataset of uint8 crops."""
+def _side(config, kind, seed, split, shard_index, shard_count, styles=()) -> tuple:
+    """One side of the pairs: an endless MapDataset of uint8 crops, and one of their records."""
     import grain
 
-    reader, crop = ImageReader(source_of(config, kind, split)), crop_side(config, kind)
+    reader = ImageReader(source_of(config, kind, split, styles))
+    crop = crop_side(config, kind)
     numbers = grain.MapDataset.range(len(reader.source))
     if split == "train":
         jitter = config.style_jitter if kind == "style" else 0.0
         cropper = RandomCrop(reader, crop, short_sides(config, crop), config.flip, jitter)
-        crops = numbers.shuffle(seed=_derive_seed(seed, f"{kind} shuffle")).random_map(
-            cropper, seed=_derive_seed(seed, f"{kind} crop")
-        )
+        numbers = numbers.shuffle(seed=_derive_seed(seed, f"{kind} shuffle"))
+        crops = numbers.random_map(cropper, seed=_derive_seed(seed, f"{kind} crop"))
     else:
         crops = numbers.map(CenterCrop(reader, crop, _typical_short_side(config, crop)))
-    if len(numbers) < shard_count:  # tiny sets: every shard needs at least one record
-        crops = crops.repeat(math.ceil(shard_count / len(numbers)))
-    usable = len(crops) // shard_count * shard_count
-    return crops.slice(slice(shard_index, usable, shard_count)).repeat()
+
+    def own(records):
+        if len(reader.source) < shard_count:  # tiny sets: every shard needs at least one record
+            records = records.repeat(math.ceil(shard_count / len(reader.source)))
+        usable = len(records) // shard_count * shard_count
+        return records.slice(slice(shard_index, usable, shard_count)).repeat()
+
+    return own(crops), own(numbers)
 
 
-def source_of(config: DataConfig, kind: str, split: str) -> Source:
-    """The "content" or "style" pictures of the "train" or "validation" part."""
+def source_of(config: DataConfig, kind: str, split: str, styles: Sequence[str] = ()) -> Source:
+    """The "content" or "style" pictures of the "train" or "validation" part.
+
+    With `styles` those of these names, the same ones to train and to validate on: no row of a table
+    is learned for another.
+    """
     training, validation = getattr(config, kind), getattr(config, f"{kind}_validation")
     size = max(config.resize, crop_side(config, kind))
+    if styles:
+        return known_styles(open_source(training, kind, size=size), styles)
     if validation:
         return open_source(training if split == "train" else validation, kind, size=size)
     parts = split_source(open_source(training, kind, size=size), config.validation)
@@ -210,8 +233,11 @@ def _derive_seed(seed: int, purpose: str) -> int:
     return int(np.random.SeedSequence([seed, _PURPOSES[purpose]]).generate_state(1)[0])
 
 
-def _name_pair(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-    return {"content": pair[0], "style": pair[1]}
+def _name_pair(parts: tuple) -> dict[str, np.ndarray]:
+    named = dict(zip(("content", "style", "style_number"), parts, strict=False))
+    if "style_number" in named:
+        named["style_number"] = np.int32(named["style_number"])
+    return named
 
 
 def _parse_absl_flags() -> None:

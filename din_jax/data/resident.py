@@ -6,6 +6,7 @@ decoded once, it needs no pipeline. Needs numpy and Pillow only, neither grain n
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -56,7 +57,12 @@ class Pictures:
 
 
 def load_pictures(
-    config: DataConfig, kind: str, split: str = "train", *, limit: int | None = None
+    config: DataConfig,
+    kind: str,
+    split: str = "train",
+    *,
+    limit: int | None = None,
+    styles: Sequence[str] = (),
 ) -> Pictures:
     """Decodes the "content" or "style" pictures of a run, those of training or of validation.
 
@@ -68,11 +74,12 @@ def load_pictures(
       kind: "content" or "style".
       split: "train" or "validation".
       limit: bytes; None takes a share of the memory that is available now.
+      styles: names of the pictures to take, in their order; () takes all.
 
     Raises:
       UserError: the source is missing, empty or bad, or its pictures do not fit into memory.
     """
-    reader = ImageReader(source_of(config, kind, split))
+    reader = ImageReader(source_of(config, kind, split, styles))
     count = len(reader.source)
     short = short_sides(config, crop_side(config, kind))[1]
     limit = int(SHARE * available_bytes()) if limit is None else limit

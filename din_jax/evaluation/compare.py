@@ -23,7 +23,7 @@ from din_jax.data.sheets import CELL, image_grid
 from din_jax.errors import UserError
 from din_jax.evaluation.curves import run_labels
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, totals
-from din_jax.evaluation.pairs import Named, find_images, read_images
+from din_jax.evaluation.pairs import Named, find_images, read_by, read_images
 from din_jax.inference.engine import Engine
 from din_jax.memory import keep_freed_memory
 from din_jax.weights import vgg19_of
@@ -50,7 +50,7 @@ def paired(contents: Sequence[Named], styles: Sequence[Named]) -> list[tuple[Nam
 
 def paint(engine: Engine, pairs: Sequence[tuple[Named, Named]]) -> list[np.ndarray]:
     """Every pair's picture, uint8 of the content's size."""
-    code = engine.encode_style([style.image for _, style in pairs])
+    code = engine.encode_style([read_by(engine, style) for _, style in pairs])
     return engine.stylize([content.image for content, _ in pairs], code)
 
 

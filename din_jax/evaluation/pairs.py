@@ -139,7 +139,7 @@ def evaluate_pairs(
         Named(style.name, engine.prepare_style(style.image))
         for style in read_images(styles, size, warnings.append)
     ]
-    code = engine.encode_style([style.image for style in painted])
+    code = engine.encode_style([read_by(engine, style) for style in painted])
     targets = None if metrics is None else metrics.style_targets([x.image for x in painted])
     taken: set[str] = set()
     files, scores, spreads, rows, shown = [], [], [], [], []
@@ -166,6 +166,11 @@ def evaluate_pairs(
     if metrics is not None:
         write_csv(output / "metrics.csv", scores, spread)
     return Report(files, scores, spread, sheet)
+
+
+def read_by(engine: Engine, style: Named) -> np.ndarray | str:
+    """What the engine encodes of a style: its picture, or its name where the model knows it."""
+    return style.name if engine.styles else style.image
 
 
 def unique_name_pair(content: str, style: str, taken: set[str]) -> str:

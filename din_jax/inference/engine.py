@@ -19,6 +19,7 @@ from din_jax.inference.batching import (
     pad_to_multiple,
 )
 from din_jax.layers.codes import StyleCode
+from din_jax.models.readers import style_numbers
 from din_jax.models.stylizer import Stylizer
 from din_jax.weights.models import LoadedModel
 
@@ -78,15 +79,25 @@ class Engine:
         """How many programs have been compiled so far."""
         return self._encode.compilations + self._stylize.compilations
 
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the styles that the model has a table of, in the order of their numbers."""
+        return self.loaded.config.model.styles
+
     def encode_style(self, images: Sequence[np.ndarray] | np.ndarray) -> StyleCode:
         """Style images to one code that holds a kernel and a bias per image and level, in order.
 
         Args:
-          images: uint8 RGB [H, W, 3] each, sizes may differ; or [N, H, W, 3].
+          images: uint8 RGB [H, W, 3] each, sizes may differ; or [N, H, W, 3]. For a model with a
+            table of styles (`styles`), their names or numbers.
 
         Raises:
-          UserError: no image, or one of another type or shape.
+          UserError: no image, or one of another type or shape; a style that the table has not.
         """
+        if self.styles:
+            if len(images) == 0:
+                raise UserError("at least one style is needed, but there is none.")
+            return self._encode(self._state, style_numbers(self.styles, images))
         images = [self.prepare_style(x) for x in check_images(images, "style")]
         codes, order = [], []
         for indices in batches_by([x.shape for x in images], self.batch):
@@ -163,9 +174,11 @@ def code_count(code: StyleCode) -> int:
     return next(iter(code.values())).bias.shape[0]
 
 
-def _encode(graph: nnx.GraphDef, state: dict, images: Array) -> StyleCode:
+def _encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:
+    """Of images uint8 [B, H, W, 3], or of the numbers [B] of known styles."""
     model: Stylizer = nnx.merge(graph, state)
-    return model.encode_style(images.astype(jnp.float32) / 255)
+    known = bool(model.config.styles)
+    return model.encode_style(style if known else style.astype(jnp.float32) / 255)
 
 
 def _stylize(

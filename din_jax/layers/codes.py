@@ -1,46 +1,52 @@
 """The style code: one (kernel, bias) per styled layer, the only thing the two halves exchange.
 
-A styled layer computes y = conv(normalize(x); kernel) + bias. Every method of the family is a way
-to fill in the code:
+A styled layer computes y = transform(normalize(x); kernel) + bias. Every method of the family is a
+way to fill in the code:
 
     IN     kernel = identity, bias = 0
-    AdaIN  kernel = diag(std(style)), bias = mean(style)     (depthwise 1x1)
+    CIN    kernel = diag(a row of a table), bias = a row of another     (depthwise 1x1)
+    AdaIN  kernel = diag(std(style)), bias = mean(style)                (depthwise 1x1)
+    WCT    kernel = covariance(style)^(1/2), bias = mean(style)         (dense 1x1)
     DIN    kernel, bias = weight net(style), bias net(style)
 
-A spatially adaptive layer has a weight and a bias per position instead: maps [B, h, w, C] of both.
+A spatially adaptive layer has a weight and a bias per position instead: maps of both. Codes mix
+linearly, or by masks: see `layers.mixtures`.
 """
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from din_jax.ops.dynamic import dynamic_instance_norm
-from din_jax.ops.spatial import spatial_instance_norm
-from din_jax.ops.statistics import mean_and_std
+from din_jax.ops.statistics import mean_and_covariance, mean_and_std
+from din_jax.ops.whitening import covariance_root
 
 
 class LayerCode(NamedTuple):
-    """Kernel [B, K, K, I / groups, O] and bias [B, O] of one styled layer.
-
-    Spatially adaptive: both are maps [B, h, w, C], told by the four axes of the bias.
-    """
+    """Kernel [B, K, K, I / groups, O] and bias [B, O] of one styled layer."""
 
     kernel: Array
     bias: Array
 
+    def change(self) -> Array:
+        """Kernel minus the identity, [B, K, K, I / groups, O]."""
+        return self.kernel - identity_kernel(*self.kernel.shape[1:])
 
+
+class MapCode(NamedTuple):
+    """Spatially adaptive: a depthwise 1x1 kernel and a bias per position, both [B, h, w, C]."""
+
+    kernel: Array
+    bias: Array
+
+    def change(self) -> Array:
+        """Kernel minus the identity, [B, h, w, C]."""
+        return self.kernel - 1
+
+
+AnyCode = LayerCode | MapCode
 # Level name ("level1" = full size .. "level3" = quarter size) to its code.
-StyleCode = dict[str, LayerCode]
-
-
-def apply_code(x: Array, code: LayerCode, form: str = "auto", dilation: int = 1) -> Array:
-    """The styled layer: y = conv(instance_norm(x); kernel) + bias, [B, H, W, I] -> [B, H, W, O]."""
-    with jax.named_scope("din"):
-        if code.bias.ndim == 4:
-            return spatial_instance_norm(x, code.kernel, code.bias)
-        return dynamic_instance_norm(x, code.kernel, code.bias, form, dilation=dilation)
+StyleCode = dict[str, AnyCode]
 
 
 def identity_kernel(rows: int, columns: int, per_group: int, channels: int) -> Array:
@@ -55,7 +61,21 @@ def identity_code(batch: int, channels: int) -> LayerCode:
     return LayerCode(kernel, jnp.zeros((batch, channels)))
 
 
+def channel_code(scale: Array, shift: Array) -> LayerCode:
+    """y = scale * normalize(x) + shift as a depthwise 1x1 code, from two arrays [B, C]."""
+    return LayerCode(scale[:, None, None, None], shift)
+
+
 def statistics_code(style: Array) -> LayerCode:
     """AdaIN as a code: depthwise 1x1 kernel std(style), bias mean(style); style is [B, H, W, C]."""
     mean, std = mean_and_std(style)
-    return LayerCode(std[:, None, None, None, :], mean)
+    return channel_code(std, mean)
+
+
+def covariance_code(style: Array) -> LayerCode:
+    """WCT's coloring as a code: dense 1x1 kernel covariance(style)^(1/2), bias mean(style).
+
+    Behind a whitened map it is the transform of Li et al. 2017c; style is [B, H, W, C].
+    """
+    mean, covariance = mean_and_covariance(style)
+    return LayerCode(covariance_root(covariance)[:, None, None], mean)

@@ -1,4 +1,4 @@
-"""The deformable styled layer: the style gives kernel and bias, the content where they read."""
+"""The deformable transform: the style gives kernel and bias, the content where they read."""
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +8,11 @@ from jax import Array
 from din_jax.layers.blocks import Conv
 from din_jax.layers.codes import LayerCode
 from din_jax.ops.deformable import deformable_conv
-from din_jax.ops.normalization import instance_norm
+from din_jax.ops.normalization import Affine
 
 
-class DeformableLayer(nnx.Module):
-    """y = deformable_conv(n; offsets(n), kernel) + bias, with n = instance_norm(x).
+class DeformableTransform(nnx.Module):
+    """y = deformable_conv(n; offsets(n), kernel) + bias, n the normalized map.
 
     The offset net is one 3x3 convolution on the normalized content, C -> groups * K * K * 2, and
     starts at zero: at first the layer is the standard one, with zeros instead of reflection outside
@@ -57,10 +57,9 @@ class DeformableLayer(nnx.Module):
             return raw, None
         return raw[..., : 2 * self.points], 2 * jax.nn.sigmoid(raw[..., 2 * self.points :])
 
-    def __call__(self, x: Array, code: LayerCode) -> Array:
-        with jax.named_scope("din"):
-            normalized = instance_norm(x)
-            offsets, mask = self.points_read(normalized)
-            return deformable_conv(
-                normalized, offsets, code.kernel, code.bias, mask=mask, dilation=self.dilation
-            )
+    def __call__(self, x: Array, affine: Affine, code: LayerCode) -> Array:
+        normalized = affine(x)
+        offsets, mask = self.points_read(normalized)
+        return deformable_conv(
+            normalized, offsets, code.kernel, code.bias, mask=mask, dilation=self.dilation
+        )

@@ -6,7 +6,7 @@ from flax import nnx
 from jax import Array
 
 from din_jax.layers.blocks import Conv
-from din_jax.layers.codes import LayerCode, identity_kernel
+from din_jax.layers.codes import LayerCode, MapCode, identity_kernel
 from din_jax.ops.resizing import adaptive_average_pool
 
 # The nets learn ten times faster than the rest, and Adam moves every weight by about the learning
@@ -122,6 +122,9 @@ class DynamicCode(nnx.Module):
         bias = BIAS_GAIN * self.scale * self.bias_net(features).mean((1, 2))
         return LayerCode(kernel + identity_kernel(*self.shape), bias)
 
+    def diagnostics(self, features: Array) -> dict[str, Array]:
+        return {"dead_units": dead_units(self.weight_net, features)}
+
 
 class MapNet(nnx.Module):
     """Style features [B, H, W, I] -> [B, grid, grid, outputs]: pooling, two 3x3 convolutions."""
@@ -161,6 +164,14 @@ class SpatialCode(nnx.Module):
         self.bias_net = MapNet(inputs, channels, **shared)
         self.scale = BIAS_GAIN * scale
 
-    def __call__(self, features: Array) -> LayerCode:
+    def __call__(self, features: Array) -> MapCode:
         kernel = 1 + self.scale * self.weight_net(features)
-        return LayerCode(kernel, self.scale * self.bias_net(features))
+        return MapCode(kernel, self.scale * self.bias_net(features))
+
+    def diagnostics(self, features: Array) -> dict[str, Array]:
+        return {"dead_units": dead_units(self.weight_net, features)}
+
+
+def dead_units(net: DynamicNet | MapNet, features: Array) -> Array:
+    """The share of a net's hidden units that are negative for every style of the batch."""
+    return (net.hidden(features) <= 0).all((0, 1, 2)).mean()

@@ -7,12 +7,15 @@ from flax import nnx
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS, ModelConfig
-from din_jax.layers.codes import LayerCode, StyleCode, apply_code, statistics_code
-from din_jax.layers.deformation import DeformableLayer
-from din_jax.layers.nets import DynamicCode, SpatialCode
+from din_jax.layers.codes import StyleCode
+from din_jax.layers.mixtures import LayerMixture, Mixture, at_level
+from din_jax.layers.normalizers import make_normalizer
 from din_jax.layers.norms import RunningStandardize
+from din_jax.layers.sources import make_source, make_transform
+from din_jax.layers.styled import LayerStatistics, StyledLayer
 from din_jax.losses import Statistics, style_statistics
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
+from din_jax.models.readers import make_reader
 from din_jax.models.style_encoders import FEATURE_CHANNELS, STATISTICS, make_style_encoder
 from din_jax.models.vgg import VGGDecoder, VGGEncoder, VGGParams
 from din_jax.ops.preprocessing import Preprocessing
@@ -64,44 +67,23 @@ class Stylizer(nnx.Module):
         self.standardize = (
             RunningStandardize(STATISTICS) if config.style_feature == "statistics" else None
         )
-        dynamic = config.code == "din"
-        self.codes = (
-            nnx.Dict({name: self._code_net(c, rngs) for name, c in channels.items()})
-            if dynamic
-            else None
+        self.reader = make_reader(config)
+        # The parts of the styled layers under the names that checkpoints know them by; only nets,
+        # tables, offset nets and running statistics hold arrays.
+        inputs = FEATURE_CHANNELS[config.style_feature]
+        self.codes = nnx.Dict(
+            {name: make_source(config, c, inputs, rngs) for name, c in channels.items()}
         )
-        self.deformations = (
-            nnx.Dict({name: self._deformation(c, rngs) for name, c in channels.items()})
-            if config.transform == "deformable"
-            else None
+        self.normalizers = nnx.Dict(
+            {name: make_normalizer(config.normalizer, c) for name, c in channels.items()}
         )
-
-    def _deformation(self, channels: int, rngs: nnx.Rngs) -> DeformableLayer:
-        c = self.config
-        return DeformableLayer(
-            channels,
-            side=c.dynamic_kernel,
-            dilation=c.dynamic_dilation,
-            groups=c.offset_groups,
-            modulated=c.modulated,
-            rngs=rngs,
+        self.deformations = nnx.Dict(
+            {name: make_transform(config, c, rngs) for name, c in channels.items()}
         )
 
-    def _code_net(self, channels: int, rngs: nnx.Rngs) -> DynamicCode | SpatialCode:
-        c = self.config
-        inputs = FEATURE_CHANNELS[c.style_feature]
-        shared = {"hidden": c.net_hidden, "scale": c.net_scale, "rngs": rngs}
-        if c.transform == "spatial":
-            return SpatialCode(inputs, channels, grid=c.spatial_grid, **shared)
-        return DynamicCode(
-            inputs,
-            channels,
-            pool=c.net_pool,
-            kernel=c.net_kernel,
-            side=c.dynamic_kernel,
-            groups=c.dynamic_groups or channels,
-            **shared,
-        )
+    def layer(self, name: str) -> StyledLayer:
+        """The styled layer of a level: source, normalizer and transform."""
+        return StyledLayer(self.normalizers[name], self.deformations[name], self.codes[name])
 
     def encode_content(self, content: Array) -> dict[str, Array]:
         """Content features by level name, styled or not."""
@@ -120,34 +102,63 @@ class Stylizer(nnx.Module):
         vector = log_of_statistics([statistics[name] for name in STYLE_LAYERS])
         return self.standardize(vector)[:, None, None]
 
-    def style_features(self, style: Array) -> Array:
-        """What the nets read, from style images [B, H, W, 3], by the model's own style encoder."""
-        if self.style_encoder is not None:
-            return self.style_encoder(style)
-        return self.describe(self.vgg(style))
+    def style_features(self, style: Array):
+        """What the sources read of style images [B, H, W, 3] (of style numbers [B] for a table)."""
+        return self.reader(self, style)
 
-    def code(self, features: Array) -> StyleCode:
-        """Weight and bias nets: style features to a kernel and bias per level."""
-        return {name: net(features) for name, net in self.codes.items()}
+    def code(self, features) -> StyleCode:
+        """The sources: style features to a code per level."""
+        return {
+            name: self.layer(name).code(self.reader.at(features, name)) for name in self.levels
+        }
 
     def encode_style(self, style: Array) -> StyleCode:
-        """Style images [B, H, W, 3], RGB in [0, 1], to one kernel and bias per image and level."""
-        if self.codes is not None:
-            return self.code(self.style_features(style))
-        features = self.encode_content(style)
-        return {name: statistics_code(features[name]) for name in self.levels}
+        """Style images [B, H, W, 3], RGB in [0, 1], to one code per image and level.
 
-    def paint(self, name: str, x: Array, code: LayerCode) -> Array:
-        """One styled layer: `name` of `levels`, its map [B, H, W, C] and its code."""
-        if self.deformations is not None:
-            return self.deformations[name](x, code)
-        return apply_code(x, code, dilation=self.config.dynamic_dilation)
+        A model with a table of styles (`config.styles`) takes their numbers, int32 [B].
+        """
+        return self.code(self.style_features(style))
 
-    def stylize(self, content: Array, code: StyleCode) -> Array:
-        """Paints content images in a style code of the same batch size, [B, H, W, 3]."""
+    def diagnostics(self, features) -> dict[str, Array]:
+        """How the sources are doing on `style_features`, by `NAME/level`."""
+        return {
+            f"{key}/{name}": value
+            for name, source in self.codes.items()
+            for key, value in source.diagnostics(self.reader.at(features, name)).items()
+        }
+
+    def paint(
+        self, name: str, x: Array, mixture: LayerMixture, statistics: LayerStatistics | None = None
+    ) -> Array:
+        """One styled layer: `name` of `levels`, its map [B, H, W, C] and its code or mixture."""
+        return self.layer(name)(x, mixture, statistics)
+
+    def content_statistics(self, content: Array, code: Mixture) -> dict[str, LayerStatistics]:
+        """What `stylize` normalizes this content by, for tiles of it or for frames beside it."""
+        features = self.encode_content(content)
+        return {
+            name: self.layer(name).statistics(features[name], at_level(code, name))
+            for name in self.levels
+        }
+
+    def stylize(
+        self,
+        content: Array,
+        code: Mixture,
+        statistics: Mapping[str, LayerStatistics] | None = None,
+    ) -> Array:
+        """Paints content images in a style, [B, H, W, 3].
+
+        Args:
+          content: [B, H, W, 3], RGB in [0, 1].
+          code: a style code of the same batch, or a `Blend` or `Regions` of some.
+          statistics: by level, what the styled layers normalize by; None takes the content's own.
+        """
         features = self.encode_content(content)
         styled = {
-            name: self.paint(name, x, code[name]) if name in self.levels else None
+            name: self.paint(name, x, at_level(code, name), statistics and statistics[name])
+            if name in self.levels
+            else None
             for name, x in features.items()
         }
         if self.encoder is None:

@@ -23,8 +23,9 @@ from jax import Array, lax
 from din_jax.ops.blocks import block_kernel, from_blocks, to_blocks
 from din_jax.ops.convolution import DIMENSIONS, resolve_form
 from din_jax.ops.depthwise import shifted_depthwise, shifted_taps
+from din_jax.ops.normalization import Affine, instance_affine
 from din_jax.ops.padding import reflect_pad, zero_border
-from din_jax.ops.statistics import EPSILON, mean_and_variance
+from din_jax.ops.statistics import EPSILON
 from din_jax.ops.winograd import winograd_conv
 
 FORMS = ("auto", "vmap", "matmul", "winograd")
@@ -85,11 +86,6 @@ def dynamic_instance_norm(
 ) -> Array:
     """DIN: y_b = conv((x_b - mu_b) / sigma_b; kernel_b) + bias_b (Jing et al. 2020, eq. 4).
 
-    For a 1 x 1 kernel the fast form folds the normalization into the kernel, one product in all:
-    W' = W / sigma, b' = b - W' mu; the fold is exact because a 1 x 1 convolution commutes with a
-    per-channel affine map. Larger kernels normalize first: reflection keeps that equal to any
-    other order, and the unfolded form is then the cheaper one.
-
     Args:
       x: [B, H, W, I], not normalized; statistics are float32.
       kernel: [B, K, K, I / groups, O].
@@ -101,22 +97,47 @@ def dynamic_instance_norm(
     Returns:
       [B, H, W, O] of the type of x.
     """
+    affine = instance_affine(x, epsilon)
+    return normalized_dynamic_conv(x, affine, kernel, bias, form, dilation=dilation)
+
+
+def normalized_dynamic_conv(
+    x: Array,
+    affine: Affine,
+    kernel: Array,
+    bias: Array | None = None,
+    form: str = "auto",
+    *,
+    dilation: int = 1,
+) -> Array:
+    """y_b = conv(S_b (x_b - mu_b); kernel_b) + bias_b, whatever gave mu and S.
+
+    For a 1 x 1 kernel the fast form folds S into the kernel, one product in all: W' = S W. The fold
+    is exact because a 1 x 1 convolution commutes with a map of the channels. Larger kernels
+    normalize first: reflection keeps that equal to any other order, and the unfolded form is then
+    the cheaper one. So do kernels in groups behind a full matrix, which the fold would make dense.
+
+    Args:
+      x: [B, H, W, I], not normalized.
+      affine: mu and S, of every image or of all.
+      kernel, bias, form, dilation: as in `dynamic_conv`; "vmap" normalizes, then convolves.
+
+    Returns:
+      [B, H, W, O] of the type of x.
+    """
     groups = _check(x, kernel, bias, form, dilation)
-    mean, variance = mean_and_variance(x)
-    scale = lax.rsqrt(variance + epsilon)
-    if form == "vmap" or kernel.shape[1] > 1:
-        normalized = (x - mean[:, None, None]) * scale[:, None, None]
-        return dynamic_conv(normalized.astype(x.dtype), kernel, bias, form, dilation=dilation)
+    if form == "vmap" or kernel.shape[1] > 1 or (affine.matrix is not None and groups > 1):
+        return dynamic_conv(affine(x), kernel, bias, form, dilation=dilation)
+    if affine.matrix is not None:
+        matrix = affine.matrix.astype(jnp.promote_types(affine.matrix.dtype, kernel.dtype))
+        kernel = (matrix @ kernel[:, 0, 0])[:, None, None]
+    if affine.scale is not None:
+        scale = jnp.broadcast_to(affine.scale, (x.shape[0], x.shape[-1]))
+        per_group = scale.reshape(x.shape[0], groups, -1).transpose(0, 2, 1)
+        per_output = jnp.repeat(per_group, kernel.shape[-1] // groups, axis=-1)
+        kernel = kernel * per_output[:, None, None]
     # Centering before the product keeps the digits of maps whose mean is far from zero.
-    centered = (x - mean[:, None, None]).astype(x.dtype)
-    per_group = scale.reshape(x.shape[0], groups, -1)
-    folded = (
-        kernel
-        * jnp.repeat(per_group.transpose(0, 2, 1), kernel.shape[-1] // groups, axis=-1)[
-            :, None, None
-        ]
-    )
-    return dynamic_conv(centered, folded, bias, form)
+    return dynamic_conv(Affine(affine.mean)(x), kernel, bias, form)
 
 
 def _vmap_conv(

@@ -1,8 +1,47 @@
-"""Instance normalization and AdaIN."""
+"""Normalization as an affine map of the channels, instance normalization, and AdaIN.
 
+Every normalization of a styled layer is y = S (x - mu) at each pixel, with mu and S from statistics
+of the map or of another one: S = 1 centers, a diagonal S = 1 / sigma is instance or batch norm, the
+inverse root of the covariance whitens. What is a pair of small arrays can be folded into a 1 x 1
+convolution and can come from elsewhere.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
 from jax import Array, lax
 
 from din_jax.ops.statistics import EPSILON, mean_and_std, mean_and_variance
+
+
+class Affine(NamedTuple):
+    """x -> matrix^T (scale * (x - mean)) of the channels at every pixel; None is no such step.
+
+    `mean` and `scale` are [B, C], `matrix` is [B, C, C], all float32 or wider; a first axis of 1 is
+    one map for the whole batch.
+    """
+
+    mean: Array
+    scale: Array | None = None
+    matrix: Array | None = None
+
+    def __call__(self, x: Array) -> Array:
+        """[B, H, W, C] -> the same, of the type of x."""
+        y = x - self.mean[:, None, None]
+        if self.scale is not None:
+            y = y * self.scale[:, None, None]
+        y = y.astype(x.dtype)
+        if self.matrix is not None:
+            b, h, w, c = y.shape
+            matrix = jnp.broadcast_to(self.matrix, (b, c, c)).astype(x.dtype)
+            y = jnp.matmul(y.reshape(b, h * w, c), matrix).reshape(b, h, w, c)
+        return y
+
+
+def instance_affine(x: Array, epsilon: float = EPSILON) -> Affine:
+    """Instance normalization of x as an affine map: mu, and 1 / sqrt(var + epsilon)."""
+    mean, variance = mean_and_variance(x)
+    return Affine(mean, lax.rsqrt(variance + epsilon))
 
 
 def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
@@ -15,9 +54,7 @@ def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
     Returns:
       [B, H, W, C], mean 0 and variance var / (var + epsilon) in each channel.
     """
-    mean, variance = mean_and_variance(x)
-    scale = lax.rsqrt(variance + epsilon)
-    return ((x - mean[:, None, None]) * scale[:, None, None]).astype(x.dtype)
+    return instance_affine(x, epsilon)(x)
 
 
 def adain(content: Array, style: Array, epsilon: float = EPSILON) -> Array:

@@ -28,6 +28,11 @@ def spatial_instance_norm(x: Array, weight: Array, bias: Array, epsilon: float =
     Raises:
       ValueError: shapes that do not fit, at trace time.
     """
+    return spatial_affine(instance_norm(x, epsilon), weight, bias)
+
+
+def spatial_affine(x: Array, weight: Array, bias: Array) -> Array:
+    """y[p] = weight[p] * x[p] + bias[p] of a map that is normalized already; the rest as above."""
     b, h, w, c = x.shape
     for name, value in (("weight", weight), ("bias", bias)):
         if value.ndim != 4 or value.shape[0] != b or value.shape[3] != c:
@@ -37,7 +42,7 @@ def spatial_instance_norm(x: Array, weight: Array, bias: Array, epsilon: float =
                 "channels."
             )
     weight, bias = resize_map(weight, h, w), resize_map(bias, h, w)
-    return (instance_norm(x, epsilon) * weight + bias).astype(x.dtype)
+    return (x * weight + bias).astype(x.dtype)
 
 
 def resize_map(x: Array, rows: int, columns: int) -> Array:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 EPSILON = 1e-5
 
 
-def mean_and_variance(x: Array) -> tuple[Array, Array]:
+def mean_and_variance(x: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Mean and biased variance of each channel over rows and columns.
 
     mu = 1/(HW) sum x,  var = 1/(HW) sum (x - mu)^2. Two passes: the one-pass form
@@ -16,14 +16,45 @@ def mean_and_variance(x: Array) -> tuple[Array, Array]:
 
     Args:
       x: [B, H, W, C], any float type.
+      weights: [B, H, W], none negative: 1/(HW) becomes w / sum w, so that a mask gives the
+        statistics of its region. Where all are zero, so are mean and variance.
 
     Returns:
       Two arrays [B, C], float32 or wider.
     """
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = x.mean((1, 2))
-    variance = jnp.square(x - mean[:, None, None]).mean((1, 2))
-    return mean, variance
+    x = _widen(x)
+    shares = None if weights is None else _shares(weights)
+    mean = _mean(x, shares)
+    return mean, _mean(jnp.square(x - mean[:, None, None]), shares)
+
+
+def mean_and_covariance(x: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """Mean [B, C] and biased covariance [B, C, C] of the channels over rows and columns.
+
+    cov = 1/(HW) sum (x - mu) (x - mu)^T, products in full float32 on every backend; its diagonal is
+    the variance. `x` and `weights` as in `mean_and_variance`.
+    """
+    x = _widen(x)
+    shares = None if weights is None else _shares(weights)
+    mean = _mean(x, shares)
+    flat = (x - mean[:, None, None]).reshape(x.shape[0], -1, x.shape[-1])
+    weighted = flat / flat.shape[1] if shares is None else flat * shares.reshape(len(x), -1, 1)
+    return mean, jnp.einsum("bni,bnj->bij", weighted, flat, precision=lax.Precision.HIGHEST)
+
+
+def _widen(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _shares(weights: Array) -> Array:
+    """[B, H, W] to [B, H, W, 1] with sum 1 in each image, or 0 where nothing is there to share."""
+    weights = _widen(weights)
+    total = weights.sum((1, 2), keepdims=True)
+    return (weights / jnp.where(total > 0, total, 1))[..., None]
+
+
+def _mean(x: Array, shares: Array | None) -> Array:
+    return x.mean((1, 2)) if shares is None else (x * shares).sum((1, 2))
 
 
 def mean_and_std(x: Array, epsilon: float = EPSILON) -> tuple[Array, Array]:

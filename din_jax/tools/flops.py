@@ -23,7 +23,9 @@ from flax import nnx
 from din_jax.config import ModelConfig
 from din_jax.errors import UserError
 from din_jax.layers.blocks import Conv
-from din_jax.layers.codes import apply_code
+from din_jax.layers.normalizers import Instance
+from din_jax.layers.styled import StyledLayer
+from din_jax.layers.transforms import KernelTransform
 from din_jax.models.stylizer import Stylizer
 from din_jax.models.vgg import VGGDecoder, VGGParams, conv_shapes, layers_up_to, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
@@ -123,7 +125,8 @@ def _content_network(config: ModelConfig, size: int, nets: bool = False) -> dict
     def decode(decoder, maps, codes):
         if not nets:
             return decoder([None, None, maps[-1]], sizes)
-        return decoder([apply_code(x, codes[f"level{i}"]) for i, x in enumerate(maps, 1)], sizes)
+        styled = StyledLayer(Instance(), KernelTransform())
+        return decoder([styled(x, codes[f"level{i}"]) for i, x in enumerate(maps, 1)], sizes)
 
     counts = {
         "encoder": (_count(_call, model.encoder, image), _parameters(model.encoder)),

@@ -128,6 +128,12 @@ def models(flags: argparse.Namespace) -> Iterator[tuple[Any, dict, Any]]:
     weights = dataclasses.replace(weights, params=params, layers=needed)
     if flags.checkpoint:
         loaded = load_model(flags.checkpoint, vgg=flags.vgg)
+        m = loaded.config.model
+        if m.code not in ("din", "adain") or m.normalizer != "instance":
+            raise UserError(
+                "The PyTorch reference has DIN and AdaIN behind instance norm; the model in "
+                f"{flags.checkpoint} has code={m.code!r} behind {m.normalizer!r}."
+            )
         variables = jax.tree.map(np.asarray, variables_of(loaded.model))
         yield run(str(flags.checkpoint), loaded.config.model), variables, weights
         return

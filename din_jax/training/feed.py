@@ -40,6 +40,7 @@ class HostFeed:
             config.seed,
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
+            styles=config.model.styles,
         )
         self.iterator = iter(batches)
         self.most = config.train.steps_per_call
@@ -50,7 +51,7 @@ class HostFeed:
         batches = [next(self.iterator) for _ in range(count)]
 
         def send(*parts: np.ndarray) -> Array:
-            stacked = np.zeros((self.most, *np.shape(parts[0])), np.uint8)
+            stacked = np.zeros((self.most, *np.shape(parts[0])), np.asarray(parts[0]).dtype)
             stacked[:count] = parts
             return jax.make_array_from_process_local_data(self.sharding, stacked)
 
@@ -87,7 +88,8 @@ class ResidentFeed:
         whole = replicated(mesh)
         self.arrays = {}
         for kind in KINDS:
-            pictures = load_pictures(config.data, kind)
+            styles = config.model.styles if kind == "style" else ()
+            pictures = load_pictures(config.data, kind, styles=styles)
             if config.data.kept_crops:
                 kept = self._kept(pictures, kind, objective, vgg)
                 self.arrays[kind] = jax.device_put(kept, whole)
@@ -119,11 +121,15 @@ class ResidentFeed:
                 chosen = jax.random.randint(key, (self.batch,), 0, len(held.starts))
                 keys_of_crops = jax.random.split(crop_key, self.batch)
                 batch[kind] = draw_crops(held, self.croppers[kind], chosen, keys_of_crops)
+                numbers = chosen
             else:
                 rows = jax.random.randint(key, (self.batch,), 0, len(held["crops"]))
                 row = jax.tree.map(lambda x, rows=rows: x[rows], held)
                 batch[kind] = row["crops"]
                 batch["targets"] = batch.get("targets", {}) | row["targets"]
+                numbers = rows // self.config.data.kept_crops
+            if kind == "style" and self.config.model.styles:
+                batch["style_number"] = numbers
         return jax.lax.with_sharding_constraint(batch, self.split)
 
     def close(self):

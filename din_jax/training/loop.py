@@ -105,13 +105,15 @@ class Trainer:
 
         The batches are equal and multiples of the devices; what the last one lacks is filled up.
         """
-        pairs = validation_pairs(config.data, config.data.validation, config.seed)
+        pairs = validation_pairs(
+            config.data, config.data.validation, config.seed, config.model.styles
+        )
         size = min(VALIDATION_BATCH, len(pairs))
         size = -(-size // jax.device_count()) * jax.device_count()
         batches = []
         for start in range(0, len(pairs), size):
             chosen = [pairs[i % len(pairs)] for i in range(start, start + size)]
-            batch = {key: np.stack([p[key] for p in chosen]) for key in ("content", "style")}
+            batch = {key: np.stack([p[key] for p in chosen]) for key in pairs[0]}
             batches.append((min(size, len(pairs) - start), batch))
         return batches
 

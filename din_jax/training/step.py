@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from din_jax.config import STYLE_LAYERS, Config, LossConfig, ModelConfig
+from din_jax.config import Config, LossConfig, ModelConfig
+from din_jax.layers import sources
 from din_jax.layers.codes import StyleCode
 from din_jax.losses import (
     content_loss,
@@ -19,6 +20,7 @@ from din_jax.losses import (
     style_statistics,
     total_variation,
 )
+from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.training.state import Network, TrainState, batch_stats_of
@@ -29,9 +31,7 @@ Targets = dict[str, Any]  # what losses compare with: nested dicts, the batch in
 
 def layers_read(model: ModelConfig) -> tuple[str, ...]:
     """VGG-19 layers of the style that training gives the model's nets or style encoder to learn."""
-    if model.style_feature == "statistics":
-        return STYLE_LAYERS
-    return ("relu4_1",) if model.style_encoder == "vgg19" else ()
+    return make_reader(model).layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,18 +139,17 @@ def to_float(images: Array, dtype) -> Array:
 
 
 def code_statistics(code: StyleCode) -> Metrics:
-    """How much the kernels differ between the styles of a batch, per level.
+    """How much the codes of a batch differ, per level; see `layers.sources.code_statistics`."""
+    return {
+        f"{key}/{name}": value
+        for name, layer in code.items()
+        for key, value in sources.code_statistics(layer).items()
+    }
 
-    `spread` is the mean standard deviation over the batch, in units of the root mean square of the
-    kernel's distance from the identity: near 0 the nets have become blind to the style.
-    """
-    metrics = {}
-    for name, layer in code.items():
-        kernel = layer.kernel.reshape(layer.kernel.shape[0], -1)
-        metrics[f"kernel_spread/{name}"] = kernel.std(0).mean()
-        metrics[f"kernel_rms/{name}"] = jnp.sqrt(jnp.square(kernel).mean())
-        metrics[f"bias_spread/{name}"] = layer.bias.std(0).mean()
-    return metrics
+
+def style_input(batch: dict[str, Array], style: Array) -> Array:
+    """What the model reads of a batch's styles: their numbers where the batch has them."""
+    return batch.get("style_number", style)
 
 
 def reads_truth_alone(model: ModelConfig, loss: LossConfig) -> bool:
@@ -160,33 +159,17 @@ def reads_truth_alone(model: ModelConfig, loss: LossConfig) -> bool:
 
 
 def _style_code(model, style: Array, targets: dict, objective: Objective, use_teacher):
-    """Style code of a training batch, and the metrics that come with it.
+    """Style code of a training batch, and the losses that come with it."""
 
-    Models whose style encoder is the loss network's own VGG-19 take its features from `targets`.
-    A MobileNet that predicts VGG's statistics learns by regression alone: with the gradient of the
-    painting losses in it, its predictions came apart within 50 steps (error 0.4 to 1.9). While
-    `use_teacher` the nets read the statistics themselves, afterwards the predictions.
-    """
-    config = model.config
-    if config.code != "din":
-        return model.encode_style(style), {}
-    reads_statistics = config.style_feature == "statistics"
-    if config.style_encoder == "vgg19" and objective.config.network == "vgg19":
-        seen = (
-            model.describe_statistics(targets["statistics"])
-            if reads_statistics
-            else model.describe(targets["maps"])
-        )
-        return model.code(seen), {}
-    if reads_truth_alone(config, objective.config):
-        return model.code(model.describe_statistics(targets["statistics"])), {}
-    features = model.style_features(style)
-    if config.style_encoder == "vgg19" or not reads_statistics:
-        return model.code(features), {}
-    target = model.describe_statistics(targets["statistics"])
-    regression = jnp.mean(jnp.square(features - target))
-    read = jnp.where(use_teacher, target, jax.lax.stop_gradient(features))
-    return model.code(read), {"descriptor": regression}
+    def truth() -> Array:
+        if objective.maps:
+            return model.describe(targets["maps"])
+        return model.describe_statistics(targets["statistics"])
+
+    c = objective.config
+    reader = make_reader(model.config, c.network, taught=bool(c.descriptor_weight))
+    features, losses = reader.in_training(model, style, truth, use_teacher)
+    return model.code(features), losses
 
 
 def make_train_step(
@@ -213,7 +196,8 @@ def make_train_step(
 
         def loss(params):
             model = network.module(params, state.batch_stats, frozen, training=True)
-            code, metrics = _style_code(model, style, targets, objective, use_teacher)
+            read = style_input(batch, style)
+            code, metrics = _style_code(model, read, targets, objective, use_teacher)
             total, parts = objective(vgg, model.stylize(content, code), targets)
             metrics |= parts | code_statistics(code)
             if "descriptor" in metrics:
@@ -251,8 +235,8 @@ def make_eval_step(network: Network, objective: Objective, config: Config) -> Ca
     Every metric is [B], one number per pair, so that pairs which only fill a batch can be left out.
     Beside the losses (of the clipped picture, as a user gets it): `output_spread`, the mean
     difference of a content's pictures in its own and in the next pair's style (0: the network
-    ignores the style); `outside`, the share of values that clipping changes; `dead_units`, the
-    share of a weight net's hidden units that are negative for every style of the batch.
+    ignores the style); `outside`, the share of values that clipping changes; and what the sources
+    say of themselves (`dead_units` of weight nets).
     """
     dtype = jnp.dtype(config.train.compute_dtype)
     # An encoder that this run does not train would be measured in the place of the nets.
@@ -265,9 +249,10 @@ def make_eval_step(network: Network, objective: Objective, config: Config) -> Ca
         content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
         targets = objective.targets(vgg, content, style)
         if reads_truth:
-            code = model.code(model.describe_statistics(targets["statistics"]))
+            features = model.describe_statistics(targets["statistics"])
         else:
-            code = model.encode_style(style)
+            features = model.style_features(style_input(batch, style))
+        code = model.code(features)
         stylized = model.stylize(content, code).astype(jnp.float32)
         other = model.stylize(content, jax.tree.map(lambda x: jnp.roll(x, 1, 0), code))
         clipped = jnp.clip(stylized, 0, 1)
@@ -277,11 +262,8 @@ def make_eval_step(network: Network, objective: Objective, config: Config) -> Ca
         metrics["total"] = jnp.where(finite, metrics["total"], jnp.nan)
         metrics["output_spread"] = jnp.abs(clipped - jnp.clip(other, 0, 1)).mean((1, 2, 3))
         metrics["outside"] = (stylized != clipped).mean((1, 2, 3))
-        if model.codes is not None:
-            features = model.style_features(style)
-            for name, net in model.codes.items():
-                dead = (net.weight_net.hidden(features) <= 0).all((0, 1, 2))
-                metrics[f"dead_units/{name}"] = jnp.full(len(content), dead.mean())
+        for name, value in model.diagnostics(features).items():
+            metrics[name] = jnp.full(len(content), value)
         return metrics, jnp.round(clipped * 255).astype(jnp.uint8)
 
     return evaluate

@@ -81,6 +81,8 @@ RULES = (
         for theirs, ours in DECODER_INDICES.items()
     ),
     Rule("standardize.*", "batch_stats.standardize.*"),
+    Rule("normalizers.*", "batch_stats.normalizers.*"),
+    Rule("*_table", "params.*_table"),
     Rule("*.norm.running_mean", "batch_stats.*.norm.mean"),
     Rule("*.norm.running_var", "batch_stats.*.norm.var"),
     Rule("*.norm.weight", "params.*.norm.scale"),

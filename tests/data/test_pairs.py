@@ -261,3 +261,31 @@ def test_photographs_and_paintings_flow(shared_data):
                         style=str(shared_data / "test" / "style"), resize=96, crop=64)
     for batch in take(make_batches(config, 4, 0), 3):
         assert batch["content"].std() > 20 and batch["style"].std() > 20
+
+
+def test_known_styles_come_with_their_numbers(config):
+    """In the order of the names, for training and validation alike, shuffled and sharded."""
+    names = ("7", "2", "11")
+    batches = take(make_batches(config, 4, 3, styles=names), 9)
+    for batch in batches:
+        assert batch["style_number"].dtype == np.int32
+        named = [int(names[number]) for number in batch["style_number"]]
+        assert numbers([batch], "style") == named
+    seen = [int(n) for batch in batches for n in batch["style_number"]]
+    assert all(sorted(seen[i : i + 3]) == [0, 1, 2] for i in range(0, 36, 3))
+    assert len({tuple(seen[i : i + 3]) for i in range(0, 36, 3)}) > 1
+    (shard,) = take(make_batches(config, 2, 3, styles=names, shard_index=1, shard_count=2), 1)
+    assert numbers([shard], "style") == [int(names[n]) for n in shard["style_number"]]
+    for pair in validation_pairs(dataclasses.replace(config, validation=4), 5, 0, names):
+        assert pair["style"][0, 0, 0] == int(names[pair["style_number"]])
+
+
+def test_contents_and_crops_do_not_depend_on_style_numbers(config):
+    first = take(make_batches(config, 4, 3), 3)
+    names = tuple(map(str, range(12)))  # all, in the folder's order
+    assert_same(first, take(make_batches(config, 4, 3, styles=names), 3))
+
+
+def test_styles_that_no_picture_has_are_named(config, flat_folder):
+    with pytest.raises(UserError, match="'waves' \\(0 pictures\\) of its 12 do not"):
+        make_batches(config, 2, 0, styles=("3", "waves"))

@@ -17,6 +17,7 @@ class FakeEngine:
     """Paints content + 16 * (number of the style), so that every file tells its pair."""
 
     batch = 2
+    styles = ()
 
     def prepare_style(self, image):
         return image

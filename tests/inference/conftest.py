@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from din_jax.config import Config
+from din_jax.inference.engine import Engine
 from din_jax.models.stylizer import Stylizer
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
@@ -43,6 +44,14 @@ def make_loaded(config, vgg=None):
 @pytest.fixture(scope="session")
 def loaded():
     return make_loaded(Config.from_dict({"model": TINY, "data": {"crop": 40, "resize": 40}}))
+
+
+@pytest.fixture(scope="session")
+def known():
+    """An engine whose model has a table of three styles."""
+    model = TINY | {"code": "cin", "style_encoder": "none", "styles": ["waves", "glass", "dots"]}
+    config = Config.from_dict({"model": model, "data": {"crop": 40, "resize": 40}})
+    return Engine(make_loaded(config))
 
 
 @pytest.fixture(scope="session")

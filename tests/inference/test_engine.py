@@ -143,3 +143,20 @@ def test_wrong_input_is_one_sentence(loaded, image):
     ):
         with pytest.raises(UserError, match=match):
             Engine(loaded, **options)
+
+
+def test_a_table_s_styles_are_painted_by_name_or_number(known, image):
+    assert known.styles == ("waves", "glass", "dots")
+    named = known.encode_style(["dots", "waves"])
+    for a, b in zip(jax.tree.leaves(named), jax.tree.leaves(known.encode_style([2, 0])),
+                    strict=True):  # fmt: skip
+        np.testing.assert_array_equal(a, b)
+    content = image(40, 44)
+    dots, waves = known.stylize([content] * 2, named)
+    assert np.abs(dots.astype(int) - waves).max() > 0
+
+
+@pytest.mark.parametrize("given", [["sand"], [3], [-1], [np.zeros((40, 40, 3), np.uint8)], []])
+def test_a_style_that_the_table_has_not_is_refused(known, given):
+    with pytest.raises(UserError, match="trained on, waves, glass, dots: give|at least one style"):
+        known.encode_style(given)

@@ -5,14 +5,20 @@ import pytest
 from flax import nnx
 
 from din_jax.layers.codes import LayerCode
-from din_jax.layers.deformation import DeformableLayer
+from din_jax.layers.deformation import DeformableTransform
+from din_jax.layers.normalizers import Instance
+from din_jax.layers.styled import StyledLayer
 from din_jax.ops.dynamic import dynamic_conv
 from din_jax.ops.normalization import instance_norm
 
 
 def layer(**settings):
     settings = {"side": 3} | settings
-    return DeformableLayer(4, rngs=nnx.Rngs(jax.random.key(0, impl="rbg")), **settings)
+    return DeformableTransform(4, rngs=nnx.Rngs(jax.random.key(0, impl="rbg")), **settings)
+
+
+def paint(transform, x, code):
+    return StyledLayer(Instance(), transform)(x, code)
 
 
 def case(side=3, per_group=4):
@@ -29,7 +35,7 @@ def case(side=3, per_group=4):
 def test_a_fresh_layer_is_the_standard_one_away_from_the_border(settings, per_group):
     x, code = case(per_group=per_group)
     border = settings.get("dilation", 1)
-    y = layer(**settings)(x, code)
+    y = paint(layer(**settings), x, code)
     expected = dynamic_conv(instance_norm(x), *code, dilation=border)
     inner = slice(border, -border)
     np.testing.assert_allclose(y[:, inner, inner], expected[:, inner, inner], atol=1e-5)
@@ -41,8 +47,8 @@ def test_one_pixel_of_offset_reads_the_neighbor():
     moved = layer()
     # Channel 2 (3 i + j) is y, the next x: all points one to the right.
     moved.offset_net.bias[...] = jnp.tile(jnp.asarray([0.0, 1.0]), 9)
-    still = layer()(x, code)
-    np.testing.assert_allclose(moved(x, code)[:, :, 1:-2], still[:, :, 2:-1], atol=1e-5)
+    still = paint(layer(), x, code)
+    np.testing.assert_allclose(paint(moved, x, code)[:, :, 1:-2], still[:, :, 2:-1], atol=1e-5)
 
 
 def test_the_offsets_come_from_the_content():
@@ -54,13 +60,13 @@ def test_the_offsets_come_from_the_content():
     offsets, mask = module.points_read(instance_norm(x))
     assert offsets.shape == (2, 9, 8, 18) and mask is None
     assert np.std(offsets, axis=(1, 2)).min() > 0.1
-    assert np.abs(module(x, code) - layer()(x, code)).max() > 0.1
+    assert np.abs(paint(module, x, code) - paint(layer(), x, code)).max() > 0.1
 
 
 def test_the_offset_net_has_a_gradient_from_the_start():
     x, code = case()
     weights = jnp.asarray(np.random.default_rng(1).normal(size=x.shape), jnp.float32)
     module = layer(modulated=True)
-    slopes = nnx.jit(nnx.grad(lambda m: (weights * m(x, code)).sum()))(module)
+    slopes = nnx.jit(nnx.grad(lambda m: (weights * paint(m, x, code)).sum()))(module)
     per_output = np.abs(slopes.offset_net.kernel[...]).sum((0, 1, 2))
     assert per_output.shape == (27,) and (per_output > 1e-3).all()

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from din_jax.layers.codes import LayerCode, apply_code, identity_kernel
+from din_jax.layers.codes import LayerCode, MapCode, identity_kernel
 from din_jax.layers.nets import DynamicCode, SpatialCode
+from din_jax.layers.normalizers import Instance
+from din_jax.layers.styled import StyledLayer
+from din_jax.layers.transforms import KernelTransform, SpatialTransform
 from din_jax.ops.normalization import instance_norm
 
 CHANNELS = 8
+plain = StyledLayer(Instance(), KernelTransform())
 
 
 def features(count, size=12):
@@ -51,7 +55,7 @@ def test_the_code_has_exactly_the_size_asked_for_and_starts_near_the_identity(
 def test_the_identity_kernel_changes_nothing(side, groups):
     x = jnp.asarray(np.random.default_rng(0).normal(2, 3, (1, 7, 6, CHANNELS)), jnp.float32)
     kernel = identity_kernel(side, side, CHANNELS // groups, CHANNELS)[None]
-    y = apply_code(x, LayerCode(kernel, jnp.zeros((1, CHANNELS))))
+    y = plain(x, LayerCode(kernel, jnp.zeros((1, CHANNELS))))
     np.testing.assert_allclose(y, instance_norm(x), atol=1e-5)
 
 
@@ -75,6 +79,7 @@ def test_groups_that_do_not_divide_are_refused():
 def test_a_spatial_code_is_a_map_of_fixed_size_near_one_and_zero():
     for size in (9, 32):
         code = run(SpatialCode, features(2, size), grid=5)
+        assert isinstance(code, MapCode)
         assert code.kernel.shape == code.bias.shape == (2, 5, 5, CHANNELS)
         assert 0 < np.abs(code.kernel - 1).max() < 0.6 and 0 < np.abs(code.bias).max() < 0.6
         assert (np.ptp(code.kernel, axis=(1, 2)) > 0).all()
@@ -88,10 +93,11 @@ def test_a_flat_area_stays_flat_but_for_the_spatially_adaptive_transform(transfo
     if transform == "instance norm":
         y = instance_norm(jnp.asarray(x))
     elif transform == "spatial":
-        y = apply_code(x, run(SpatialCode, features(1, 32), grid=6))
+        layer = StyledLayer(Instance(), SpatialTransform())
+        y = layer(x, run(SpatialCode, features(1, 32), grid=6))
     else:
         side, groups = {"standard": (1, 1), "3x3": (3, 1), "depthwise": (3, 8)}[transform]
         settings = {"kernel": 3, "pool": 4, "side": side, "groups": groups}
-        y = apply_code(x, run(DynamicCode, features(1, 32), **settings))
+        y = plain(x, run(DynamicCode, features(1, 32), **settings))
     spread = np.std(np.asarray(y)[:, :11], axis=(1, 2)).max()
     assert spread > 0.02 if transform == "spatial" else spread < 1e-5

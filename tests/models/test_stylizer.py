@@ -8,6 +8,8 @@ import pytest
 from flax import nnx
 
 from din_jax.config import ModelConfig
+from din_jax.errors import UserError
+from din_jax.layers.mixtures import Blend, Regions
 from din_jax.models.stylizer import Stylizer
 from din_jax.ops.convolution import default_form
 
@@ -31,6 +33,9 @@ VARIANTS = {
         "code": "adain",
         "style_encoder": "content",
     },
+    "wct": {"code": "wct", "style_encoder": "content", "normalizer": "whitening"},
+    "table": {"code": "cin", "style_encoder": "none", "styles": ("a", "b", "c")},
+    "batch statistics": {"normalizer": "batch"},
     "3x3": {"dynamic_kernel": 3, "dynamic_dilation": 2},
     "depthwise 5x5": {"dynamic_kernel": 5, "dynamic_groups": 0},
     "3x3 statistics": {"dynamic_kernel": 3} | STATISTICS,
@@ -93,6 +98,8 @@ def test_the_output_has_the_size_of_the_content(backbone, variant):
     content, style = ((40, 32), (48, 32)) if vgg else ((33, 39), (35, 32))
     graph, state = nnx.split(abstract(backbone, **changes))
     shapes = [jax.ShapeDtypeStruct((2, *size, 3), jnp.float32) for size in (content, style)]
+    if changes.get("code") == "cin":
+        shapes[1] = jax.ShapeDtypeStruct((2,), jnp.int32)
     y = jax.eval_shape(lambda state, *pair: nnx.merge(graph, state)(*pair), state, *shapes)
     assert y.shape == (2, *content, 3) and y.dtype == jnp.float32
 
@@ -134,7 +141,8 @@ def test_known_features_of_the_style_give_the_same_code(backbone, variant):
 
 
 @pytest.mark.parametrize(
-    "variant", ["default", "no norm", "batch norm", "mobilenet statistics", "3x3", "spatial"]
+    "variant",
+    ["default", "no norm", "batch norm", "mobilenet statistics", "3x3", "spatial", "wct"],
 )
 def test_the_style_changes_the_output_and_each_image_stands_alone(backbone, variant):
     model = make(backbone, **VARIANTS[variant])
@@ -171,3 +179,65 @@ def test_vgg19_weights_are_not_among_the_parameters(backbone):
     with_vgg, without = abstract(backbone), abstract(None, style_encoder="mobilenet")
     own = parameters(without) - parameters(without.style_encoder)
     assert parameters(with_vgg) == own
+
+
+def test_rows_of_the_table_are_styles(backbone):
+    model = make(backbone, **VARIANTS["table"])
+    rng = np.random.default_rng(0)
+    for source in model.codes.values():
+        source.weight_table[...] = jnp.asarray(rng.normal(1, 1, source.weight_table.shape))
+    content = images(0, (1, 32, 32, 3)).repeat(3, 0)
+    run = nnx.jit(lambda model, content, numbers: model(content, numbers))
+    y = np.asarray(run(model, content, jnp.asarray([2, 0, 2])))
+    np.testing.assert_array_equal(y[0], y[2])
+    assert np.abs(y[0] - y[1]).max() > 1e-3
+    assert np.isnan(run(model, content, jnp.asarray([0, 3, -1]))[1:]).all()
+    with pytest.raises(UserError, match="knows its styles by number"):
+        model.encode_style(content)
+
+
+def test_mixtures_and_statistics_go_through_the_whole_model(backbone):
+    model = make(backbone, **VARIANTS["adain"])
+    content = images(0, (1, 32, 36, 3))
+    styles = [images(i, (1, 32, 32, 3)) ** i for i in (1, 4)]
+
+    @nnx.jit
+    def paint(model, content, *styles):
+        one, other = (model.encode_style(style) for style in styles)
+        blend = Blend([one, other], jnp.asarray([0.3, 0.7]))
+        by_hand = jax.tree.map(lambda a, b: 0.3 * a + 0.7 * b, one, other)
+        masks = jnp.stack([jnp.ones((1, 16, 18)), jnp.zeros((1, 16, 18))])
+        whole = Regions([one, other], masks)
+        given = model.content_statistics(content, one)
+        return [
+            (model.stylize(content, blend), model.stylize(content, by_hand)),
+            (model.stylize(content, whole), model.stylize(content, one)),
+            (model.stylize(content, one, given), model.stylize(content, one)),
+        ], model.stylize(content, one, model.content_statistics(0.5 * content, one))
+
+    pairs, otherwise = paint(model, content, *styles)
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    assert np.abs(otherwise - pairs[2][1]).max() > 0.01
+
+
+def test_a_tile_under_the_whole_s_statistics_is_a_piece_of_its_picture(backbone):
+    """Of a network without instance norms of its own, as far as its receptive field is there."""
+    changes = {"encoder_norm": "batch", "decoder_norm": "batch"} | VARIANTS["mobilenet style"]
+    model = make(backbone, **changes)
+    content, style = images(0, (1, 32, 96, 3)), images(1, (1, 32, 32, 3))
+    content = content * jnp.linspace(0.2, 1, 96)[:, None]
+
+    @nnx.jit
+    def paint(model, content, style):
+        code = model.encode_style(style)
+        tile, given = content[:, :, 32:], model.content_statistics(content, code)
+        return [
+            model.stylize(content, code)[:, :, 32:],
+            model.stylize(tile, code, given),
+            model.stylize(tile, code),
+        ]
+
+    whole, tile, alone = (np.asarray(y)[:, :, 32:] for y in paint(model, content, style))
+    np.testing.assert_allclose(tile, whole, atol=1e-4 * np.abs(whole).max())
+    assert np.abs(alone - whole).max() > 0.01 * np.abs(whole).max()

@@ -19,7 +19,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from din_jax.config import ModelConfig  # noqa: E402
-from din_jax.layers.codes import LayerCode, apply_code  # noqa: E402
+from din_jax.layers.codes import LayerCode, MapCode  # noqa: E402
+from din_jax.layers.normalizers import Instance, Whitening  # noqa: E402
+from din_jax.layers.styled import StyledLayer  # noqa: E402
+from din_jax.layers.transforms import KernelTransform, SpatialTransform  # noqa: E402
 from din_jax.models.stylizer import Stylizer  # noqa: E402
 from din_jax.ops.deformable import deformable_conv  # noqa: E402
 from din_jax.training.mesh import make_mesh  # noqa: E402
@@ -61,13 +64,23 @@ def layers(whole, split) -> dict:
         "3x3": (array(16, 3, 3, 4, 4), array(16, 4)),
         "group": (array(16, 3, 3, 2, 4), array(16, 4)),
         "depthwise": (array(16, 3, 3, 1, 4), array(16, 4)),
+        "whitening": (array(16, 1, 1, 4, 4), array(16, 4)),
         "spatial": (array(16, 5, 5, 4), array(16, 5, 5, 4)),
     }
 
-    def layer(x, kernel, bias):
-        return apply_code(x, LayerCode(kernel, bias))
+    found = {}
+    for name, code in codes.items():
+        maps = name == "spatial"
+        kind, transform = (
+            (MapCode, SpatialTransform()) if maps else (LayerCode, KernelTransform())
+        )
+        normalizer = Whitening() if name == "whitening" else Instance()
+        layer = StyledLayer(normalizer, transform)
 
-    found = {f"layer {name}": both(layer, (0, 1, 2), x, *code) for name, code in codes.items()}
+        def paint(x, kernel, bias, layer=layer, kind=kind):
+            return layer(x, kind(kernel, bias))
+
+        found[f"layer {name}"] = both(paint, (0, 1, 2), x, *code)
 
     def deformable(x, offsets, kernel, bias):
         return deformable_conv(x, offsets, kernel, bias)

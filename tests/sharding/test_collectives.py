@@ -15,7 +15,7 @@ import pytest
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=8"
 CASES = [
     "layer 1x1", "layer 3x3", "layer group", "layer depthwise", "layer spatial",
-    "layer deformable", "network standard", "network deformable",
+    "layer whitening", "layer deformable", "network standard", "network deformable",
 ]  # fmt: skip
 
 

@@ -43,6 +43,9 @@ CONFIGS = {
     "deformable": dataclasses.replace(SMALL, transform="deformable", dynamic_kernel=3),
     "default": ModelConfig(),
     "vgg": ADAIN,
+    "table": ModelConfig(
+        code="cin", style_encoder="none", styles=("a", "b"), widths=(2, 4, 6), normalizer="batch"
+    ),
 }
 # Of naoto0804/pytorch-AdaIN's `decoder.pth`: place in its nn.Sequential to the kernel's shape.
 PUBLISHED = {

@@ -1,0 +1,85 @@
+"""Roots of covariances, whitening and coloring, against NumPy in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from din_jax.ops.normalization import adain
+from din_jax.ops.statistics import EPSILON, mean_and_covariance
+from din_jax.ops.whitening import covariance_root, inverse_covariance_root, wct
+
+
+def maps(rng, rows=9, columns=8, channels=6):
+    x = rng.normal(0, 1, (2, rows, columns, channels)) @ rng.normal(0, 1, (channels, channels))
+    return (x + rng.normal(0, 3, channels)).astype(np.float32)
+
+
+def wct_by_numpy(content, style):
+    """Li et al. 2017c, one picture, by the singular value decomposition of their program."""
+
+    def spectrum(x):
+        flat = x.reshape(-1, x.shape[-1]).T.astype(np.float64)
+        mean = flat.mean(1, keepdims=True)
+        vectors, values, _ = np.linalg.svd(np.cov(flat, bias=True) + EPSILON * np.eye(len(flat)))
+        return flat - mean, mean, vectors, values
+
+    centered, _, vectors, values = spectrum(content)
+    white = vectors @ np.diag(values**-0.5) @ vectors.T @ centered
+    _, mean, vectors, values = spectrum(style)
+    colored = vectors @ np.diag(values**0.5) @ vectors.T @ white + mean
+    return colored.T.reshape(content.shape)
+
+
+def test_wct_equals_numpy(rng):
+    content, style = maps(rng), maps(rng, 5, 7)
+    expected = np.stack([wct_by_numpy(*pair) for pair in zip(content, style, strict=True)])
+    np.testing.assert_allclose(wct(content, style), expected, atol=1e-4)
+
+
+def test_wct_gives_the_style_s_covariance(rng):
+    content, style = maps(rng), maps(rng, 12, 12)
+    for a, b in zip(mean_and_covariance(wct(content, style)), mean_and_covariance(style),
+                    strict=True):  # fmt: skip
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_covariances_are_numpy_s(rng):
+    x = maps(rng)
+    mean, covariance = mean_and_covariance(x)
+    for i in range(2):
+        flat = x[i].reshape(-1, 6).astype(np.float64)
+        np.testing.assert_allclose(mean[i], flat.mean(0), atol=1e-5)
+        np.testing.assert_allclose(covariance[i], np.cov(flat.T, bias=True), rtol=1e-4, atol=1e-5)
+
+
+def test_on_channels_that_do_not_correlate_wct_is_adain():
+    # Each channel a sine of a frequency of its own: orthogonal over the pixels.
+    waves = np.sin(2 * np.pi * np.outer(np.arange(64), [1, 2, 3]) / 64).reshape(1, 8, 8, 3)
+    content = (waves * [1, 2, 3] + [4, 5, 6]).astype(np.float32)
+    style = (waves * [3, 0.5, 1] - [1, 2, 0]).astype(np.float32)
+    np.testing.assert_allclose(wct(content, style), adain(content, style), atol=1e-5)
+
+
+@pytest.mark.parametrize("root", [covariance_root, inverse_covariance_root])
+def test_gradients_match_finite_differences_and_stay_finite(rng, root):
+    full = rng.normal(size=(4, 4))
+    full = (full @ full.T + np.eye(4)).astype(np.float64)
+    weights = rng.normal(size=(4, 4))
+
+    def slow(c):
+        values, vectors = np.linalg.eigh((c + c.T) / 2)
+        power = 0.5 if root is covariance_root else -0.5
+        return (weights * ((vectors * (values + EPSILON) ** power) @ vectors.T)).sum()
+
+    gradient = jax.jit(jax.grad(lambda c: (weights * root(c)[0]).sum()))
+    found = np.asarray(gradient(jnp.asarray(full[None], jnp.float32)))[0]
+    for i in range(4):
+        for j in range(4):
+            step = np.zeros((4, 4))
+            step[i, j] = 1e-5
+            slope = (slow(full + step) - slow(full - step)) / 2e-5
+            np.testing.assert_allclose(found[i, j], slope, rtol=1e-3, atol=1e-4)
+    # Equal eigenvalues, and none at all: of the identity, of a constant map.
+    for same in (np.eye(4), np.zeros((4, 4))):
+        assert np.isfinite(gradient(jnp.asarray(same[None], jnp.float32))).all()
