@@ -163,6 +163,11 @@ def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
         raise ModelError(
             f"there is no model '{path}'; give a .safetensors model file or the directory of a run."
         )
+    if path.suffix != ".safetensors":
+        raise ModelError(
+            f"'{path}' is no model file; give one that ends in .safetensors, or the directory of a "
+            "run."
+        )
     if step is not None:
         raise ModelError(
             f"a step can be chosen from a run directory, but '{path}' is a file of one "

@@ -7,6 +7,7 @@ import pytest
 
 from din_jax.ops import convolution
 from din_jax.ops.convolution import conv2d
+from din_jax.ops.products import matmul
 from din_jax.ops.winograd import winograd_conv
 
 
@@ -82,15 +83,44 @@ def test_many_channels_on_many_pixels_take_it_on_cpu(shape, outputs, dtype, wide
     assert bool(taken) is wide
 
 
-def test_the_wide_form_equals_the_plain_one(rng):
-    x = jnp.asarray(rng.normal(size=(1, 65, 64, 64)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 3, 64, 128)) / 24, jnp.float32)
+def test_the_wide_form_equals_the_plain_one_in_float64(rng):
+    x = rng.normal(size=(1, 65, 64, 64))
+    kernel = rng.normal(size=(3, 3, 64, 128)) / 24
 
-    def both(form):
+    def both(x, kernel, form):
         y, pull = jax.vjp(lambda x, k: conv2d(x, k, 1, form), x, kernel)
         return y, *pull(jnp.cos(y))
 
-    ours, plain = (jax.jit(both, static_argnums=0)(form) for form in ("shift", "conv"))
-    for a, b in zip(ours, plain, strict=True):
+    ours = jax.jit(both, static_argnums=2)(*map(jnp.float32, (x, kernel)), "shift")
+    with jax.enable_x64(True):
+        exact = jax.jit(both, static_argnums=2)(jnp.float64(x), jnp.float64(kernel), "conv")
+        exact = [np.asarray(y) for y in exact]
+    for a, b in zip(ours, exact, strict=True):
+        assert b.dtype == np.float64
         largest = np.abs(b).max()
         np.testing.assert_allclose(a / largest, b / largest, atol=3e-6)
+
+
+def test_products_of_rounded_factors_are_off_by_their_rounding_alone(rng):
+    """`jax.default_matmul_precision("bfloat16")`: 8 bits a factor, and sums that lose nothing."""
+    a, b = (jnp.asarray(rng.normal(size=(64, 64)), jnp.float32) for _ in range(2))
+    exact = matmul(a, b)
+    with jax.default_matmul_precision("bfloat16"):
+        rounded = jax.jit(matmul)(a, b)
+    assert rounded.dtype == jnp.float32 and (rounded != exact).any()
+    expected = a.astype(jnp.bfloat16).astype(float) @ b.astype(jnp.bfloat16).astype(float)
+    np.testing.assert_allclose(rounded, expected, atol=1e-5)
+
+
+def test_network_of_rounded_products_is_the_networks_to_their_rounding(rng):
+    x = jnp.asarray(rng.normal(size=(1, 64, 64, 64)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 64, 64)) / 24, jnp.float32)
+
+    def loss(x):
+        return jnp.cos(conv2d(x, kernel, 1, "shift")).sum()
+
+    exact = jax.jit(jax.grad(loss))(x)
+    with jax.default_matmul_precision("bfloat16"):
+        rounded = jax.jit(jax.grad(loss))(x)
+    error = jnp.linalg.norm(rounded - exact) / jnp.linalg.norm(exact)
+    assert 1e-4 < error < 0.02

@@ -41,12 +41,14 @@ def test_a_step_moves_the_rows_of_its_styles_alone(table):
 def test_evaluation_paints_by_number(table):
     evaluate = jax.jit(make_eval_step(table.network, table.objective, table.config))
     metrics, stylized = evaluate(table.state.variables, table.batch, table.vgg, {})
-    assert np.isfinite(metrics["total"]) and stylized.shape == (2, 32, 32, 3)
+    assert np.isfinite(metrics["total"]).all() and stylized.shape == (2, 32, 32, 3)
     assert not any(name.startswith("dead_units") for name in metrics)
     unknown = table.batch | {"style_number": np.asarray([0, 3], np.int32)}
-    assert np.isnan(evaluate(table.state.variables, unknown, table.vgg, {})[0]["total"])
+    total = evaluate(table.state.variables, unknown, table.vgg, {})[0]["total"]
+    assert np.isnan(total).tolist() == [False, True]
 
 
 def test_held_out_pairs_carry_their_style_numbers(config):
-    (batch,) = Trainer._held_out(config)
+    ((count, batch),) = Trainer._held_out(config)
+    assert count == 4
     assert set(batch["style_number"]) <= {0, 1, 2} and len(batch["style"]) == 4
