@@ -1,0 +1,196 @@
+"""How many pairs a second a training step takes, and where its time goes, on this machine.
+
+    python -m din_jax.tools.pace [--config FILE.py[:VARIANT]] [--batch 4] [--crop 128]
+                                 [--processes 5] [--json]
+
+In turn, in several fresh processes one after the other: an update as `train.py` runs it, with the
+targets of content and style computed in it ("fresh"), with them kept (config.data.kept_crops), and
+kept with the factors of products rounded to bfloat16 (config.train.products); and its parts: the
+network forward and backward, VGG-19 forward, and forward and backward to the picture. The last
+column is the part of a square float32 matrix product's speed that a part's multiply-adds reach:
+Winograd's products take fewer than are counted, so that it can exceed 100 %. VGG-19's weights are
+random: they decide nothing here.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from din_jax.config import Config
+from din_jax.errors import UserError, exit_status
+from din_jax.memory import keep_freed_memory
+from din_jax.tools.config_files import read_config_file
+from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+
+# What "python -m" finds from a clone; any other is given by --config.
+DEFAULT = "configs/din.py:portable"
+FRESH = "step, fresh targets"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="pace", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--config", default=DEFAULT, help="settings of the model and its losses")
+    add("--batch", type=int, default=4, help="pairs a step")
+    add("--crop", type=int, default=128, help="side of the crops, pixels")
+    add("--rounds", type=int, default=5, help="timed runs of each program")
+    add_flag(parser)
+    add("--json", action="store_true", help="JSON instead of a table")
+    flags = parser.parse_args(arguments)
+    if min(flags.batch, flags.rounds) < 1 or flags.crop < 32 or flags.crop % 8:
+        raise UserError(
+            "--batch and --rounds must be at least 1, --crop a multiple of 8 from 32 up."
+        )
+    check_flag(flags)
+    return flags
+
+
+def with_flags(config: Config, batch: int, crop: int) -> Config:
+    """The same run at another batch and crop, measured on random features."""
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, crop=crop, style_crop=0, resize=2 * crop),
+        train=dataclasses.replace(config.train, batch=batch),
+        loss=dataclasses.replace(config.loss, network="random"),
+    )
+
+
+def programs_of(config: Config) -> tuple[dict[str, Any], dict[str, int]]:
+    """Everything that is timed, by name, and the multiply-adds of its parts."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from din_jax.models.stylizer import VGGBackbone
+    from din_jax.models.vgg import vgg_features
+    from din_jax.tools.bench_cases import Program
+    from din_jax.tools.operations import count_operations
+    from din_jax.training.optimizer import make_optimizer
+    from din_jax.training.state import Network, create_state
+    from din_jax.training.step import Objective, layers_read, make_train_step
+    from din_jax.weights import random_vgg19
+
+    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
+    weights = random_vgg19(0, tuple(sorted(layers)))
+    vgg = jax.tree.map(jnp.asarray, dict(weights.params))
+    backbone = VGGBackbone(weights.params, weights.preprocessing)
+    uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
+    network = Network(config.model, backbone if uses_vgg else None)
+    frozen = network.frozen()
+    objective = Objective.of(config, weights.preprocessing)
+    optimizer = make_optimizer(config.optim, config.train.steps)
+    start = jax.jit(lambda key: create_state(network, optimizer, key))(jax.random.key(0))
+    shape = (config.train.batch, config.data.crop, config.data.crop, 3)
+    rng = np.random.default_rng(0)
+    fresh = {kind: jnp.asarray(rng.integers(0, 256, shape, np.uint8)) for kind in
+             ("content", "style")}  # fmt: skip
+    images = {kind: x.astype(jnp.float32) / 255 for kind, x in fresh.items()}
+    targets = jax.jit(objective.targets)(vgg, images["content"], images["style"])
+    kept = fresh | {"targets": targets}
+    found: dict[str, Program] = {}
+
+    def add(name: str, function: Any, *inputs: Any, products: str = "float32") -> None:
+        with jax.default_matmul_precision(products):
+            compiled = jax.jit(function).lower(*inputs).compile()
+        found[name] = Program(lambda: jax.block_until_ready(compiled(*inputs)))
+
+    step = make_train_step(network, objective, optimizer, config)
+    add(FRESH, step, start, fresh, vgg, frozen)
+    add("step, kept targets", step, start, kept, vgg, frozen)
+    add("step, kept, bfloat16", step, start, kept, vgg, frozen, products="bfloat16")
+
+    def painted(params, content, style):
+        model = network.module(params, start.batch_stats, frozen, training=True)
+        return model.stylize(content, model.encode_style(style))
+
+    def seen(images):
+        return vgg_features(vgg, weights.preprocessing, images, config.loss.style_layers)
+
+    def squares(function):
+        def total(*inputs):
+            return sum(jnp.square(x).mean() for x in jax.tree.leaves(function(*inputs)))
+
+        return jax.grad(total)
+
+    pair = images["content"], images["style"]
+    add("network, both ways", squares(painted), start.params, *pair)
+    add("VGG-19, forward", seen, images["content"])
+    for products in ("float32", "bfloat16"):
+        name = f"VGG-19, both ways, {products}"
+        add(name, squares(seen), images["content"], products=products)
+    once = count_operations(seen, images["content"]).macs
+    # Back to the picture as many again; the network's way back, to its parameters too, twice that.
+    macs = {"VGG-19, forward": once}
+    macs |= {f"VGG-19, both ways, {name}": 2 * once for name in ("float32", "bfloat16")}
+    macs["network, both ways"] = 3 * count_operations(painted, start.params, *pair).macs
+    return found, macs
+
+
+def measured(flags: argparse.Namespace) -> dict[str, Any]:
+    """{"device", "peak", "rows": [{"part", "ms", "macs"}]} of this process."""
+    keep_freed_memory()
+    import jax
+
+    from din_jax.tools.bench import ceilings, measure
+
+    config = with_flags(read_config_file(flags.config), flags.batch, flags.crop)
+    programs, macs = programs_of(config)
+    rows = [
+        {"part": name, "ms": statistics.median(times), "macs": macs.get(name)}
+        for name, times in measure(programs, flags.rounds).items()
+    ]
+    peak = ceilings(flags.rounds)["multiply_adds"]
+    return {"device": str(jax.devices()[0]), "peak": peak, "batch": flags.batch, "rows": rows}
+
+
+def merge(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What several processes measured: medians of theirs, from "low" to "high".
+
+    "faster" is the median of a step's ratios to that with fresh targets, each within one process.
+    """
+    rows = []
+    for i, of_part in enumerate(zip(*(one["rows"] for one in found), strict=True)):
+        median, low, high = spread([row["ms"] for row in of_part])
+        row = of_part[0] | {"ms": median, "low": low, "high": high}
+        if row["part"].startswith("step"):
+            ratios = [one["rows"][0]["ms"] / one["rows"][i]["ms"] for one in found]
+            row["faster"] = statistics.median(ratios)
+        rows.append(row)
+    return found[0] | {"peak": max(one["peak"] for one in found), "rows": rows}
+
+
+def table(found: dict[str, Any]) -> str:
+    lines = [f"{'part':27} {'median ms':>9} {'from-to':>13} {'pairs/s':>8} {'faster':>7} {'%':>5}"]
+    for row in found["rows"]:
+        ends = f"{row['low']:.0f}-{row['high']:.0f}"
+        faster = f"{row['faster']:.2f}" if "faster" in row else ""
+        share = f"{1e5 * row['macs'] / row['ms'] / found['peak']:.0f}" if row["macs"] else ""
+        pairs = 1e3 * found["batch"] / row["ms"]
+        line = f"{row['part']:27} {row['ms']:9.1f} {ends:>13} {pairs:8.2f} {faster:>7} {share:>5}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def run(arguments: Sequence[str]) -> None:
+    flags = parse(arguments)
+    if flags.processes == 1:
+        found = merge([measured(flags)])
+    else:
+        found = merge(in_processes("din_jax.tools.pace", arguments, flags.processes))
+    print(json.dumps(found, indent=1) if flags.json else table(found))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return exit_status(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
