@@ -25,6 +25,7 @@ class Settings(NamedTuple):
 
     train: object
     loss: object
+    optim: object
 
 
 @dataclasses.dataclass
@@ -51,7 +52,8 @@ class JaxTraining:
 def jax_training(pair: Pair, batch: Batch, steps: int) -> JaxTraining:
     """The state at step 0 and the update, compiled for batches of this shape."""
     config = pair.config
-    settings = Settings(dataclasses.replace(config.train, compute_dtype=pair.dtype), config.loss)
+    train = dataclasses.replace(config.train, compute_dtype=pair.dtype)
+    settings = Settings(train, config.loss, config.optim)
     objective = Objective.of(config, pair.weights.preprocessing)
     optimizer = keep_update(make_optimizer(config.optim, steps))
     start = optimizer.init(pair.params)

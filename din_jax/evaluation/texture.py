@@ -2,9 +2,10 @@
 
 python -m din_jax.evaluation.texture MODEL [MODEL ...] --style paintings --output flat.png
 
-Gray, three colors and a soft gradient are painted in every style. A flat area has no strokes of its
-own, so what is there is the style's texture, or the network's: a crosshatch that looks alike in
-every style. Four numbers tell which, from the part of the brightness that is finer than `SIGMA`
+Gray, three colors (both with a camera's noise: a convolution of a constant is a constant) and a
+soft gradient are painted in every style. A flat area has no strokes of its own, so what is there is
+the style's texture, or the network's: a crosshatch that looks alike in every style. Numbers tell
+which, from the part of the brightness that is finer than `SIGMA`
 pixels, and from its power spectrum (Welch 1967, over tiles of `TILE` pixels):
 
   strength    its standard deviation, in levels of 255
@@ -43,8 +44,9 @@ SIGMA = 6.0  # pixels, of the Gaussian that is subtracted
 TILE = 64  # pixels, side of the tiles whose spectra are averaged
 COARSEST = 2  # cycles per tile; what is slower is shape, not texture
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-COLORS = {"gray": (128, 128, 128), "red": (190, 80, 70), "green": (80, 150, 90),
-          "blue": (70, 100, 180)}  # fmt: skip
+GRAY = (128, 128, 128)
+COLORS = ((190, 80, 70), (80, 150, 90), (70, 100, 180))
+NOISE = 1.5  # levels of 255, standard deviation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +61,15 @@ class Texture:
 
 
 def flat_pictures(size: int) -> dict[str, np.ndarray]:
-    """Pictures with nothing on them, uint8 [size, size, 3]: four colors and a soft gradient."""
-    flat = {name: np.full((size, size, 3), color, np.uint8) for name, color in COLORS.items()}
+    """Pictures with nothing on them, uint8 [size, size, 3]: gray, three bands, a soft gradient."""
+    rng = np.random.default_rng(0)
+    band = np.arange(size) * len(COLORS) // size
+    bands = np.broadcast_to(np.array(COLORS)[band], (size, size, 3))
+    flat = {"gray": np.broadcast_to(GRAY, (size, size, 3)), "colors": bands}
+    flat = {
+        name: np.clip(np.round(x + rng.normal(0, NOISE, x.shape)), 0, 255).astype(np.uint8)
+        for name, x in flat.items()
+    }
     ramp = np.linspace(0, 1, size)
     mixed = (ramp[:, None] + ramp) / 2
     start, stop = np.array([90, 110, 150]), np.array([180, 160, 120])

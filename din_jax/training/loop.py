@@ -1,5 +1,6 @@
 """The training loop: set-up in the order in which things fail, then steps until done or stopped."""
 
+import math
 import signal
 import time
 from pathlib import Path
@@ -191,6 +192,7 @@ class Trainer:
     def _loop(self, state: TrainState, step: int, checkpoints: Checkpoints, reports: Reports):
         config = self.config.train
         average, since = Average(), time.monotonic()
+        end = since + 60 * config.minutes if config.minutes else math.inf
         last = step >= config.steps
         while not last:
             steps = self._until_a_report(step)
@@ -205,6 +207,7 @@ class Trainer:
             reports.advance(int(done))
             if done < steps:
                 self._diverged(state, step, checkpoints, reports)
+            self._stop |= time.monotonic() >= end
             # Decided once a call: a signal that comes later ends the next call, which saves.
             last = step >= config.steps or self._stop
             if step % config.log_every == 0 or last:

@@ -31,9 +31,12 @@ def noise(seed: int) -> np.ndarray:
     return np.repeat(np.clip(values, 0, 255).astype(np.uint8), 3, 2)
 
 
-def test_fine_part_of_flat_and_slowly_changing_pictures_is_nothing():
-    for image in flat_pictures(SIDE).values():
-        assert np.abs(fine_part(image)[20:-20, 20:-20]).max() < 1.5
+def test_fine_part_of_flat_and_slowly_changing_pictures_is_their_noise():
+    flat = {name: fine_part(image)[20:-20, 20:-20] for name, image in flat_pictures(SIDE).items()}
+    assert np.abs(flat["gradient"]).max() < 1.5
+    # 1.5 levels per channel, weighed by the luma's coefficients: their norm is 0.67.
+    assert flat["gray"].std() == pytest.approx(1.5 * 0.67, rel=0.1)
+    assert (flat_pictures(SIDE)["gray"] == flat_pictures(SIDE)["gray"]).all()
 
 
 def test_spectrum_of_a_wave_lies_at_its_frequency():

@@ -8,6 +8,7 @@ import pytest
 
 from din_jax.errors import UserError
 from din_jax.training.calls import Steps
+from din_jax.training.claims import claim_run
 from din_jax.training.loop import Trainer
 
 
@@ -76,6 +77,16 @@ def test_diverged_parameters_show_in_validation_and_are_not_saved(trainer, tmp_p
     with pytest.raises(UserError, match="not finite at step 1.*last good checkpoint is none"):
         trainer.train()
     assert saved_steps(tmp_path) == []
+
+
+def test_a_run_whose_time_is_up_is_saved_and_goes_on(trainer, changed, tmp_path, capsys):
+    config = changed(trainer.config, train={"checkpoint_every": 100, "minutes": 1e-9})
+    trainer.config = config
+    trainer.train()
+    assert saved_steps(tmp_path) == [1]
+    assert "Stopped at step 1, saved. The same command goes on" in capsys.readouterr().out
+    # Another limit is the same run.
+    claim_run(tmp_path, changed(config, train={"minutes": 5.0}))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -150,7 +150,7 @@ def files(make, narrow, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_or_refused(tmp_path, files, kind):
-    path = tmp_path / "weights"
+    path = tmp_path / "weights.safetensors"
     path.write_bytes(files.good[kind])
     files.read(kind, path)
 
