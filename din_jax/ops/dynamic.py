@@ -281,6 +281,8 @@ def _check(x: Array, kernel: Array, bias: Array | None, form: str, dilation: int
             "A dynamic convolution takes x [B, H, W, I] and kernel [B, K, K, I/groups, O], "
             f"not shapes {x.shape} and {kernel.shape}."
         )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"Maps are of a float type, not {x.dtype}: convert them first.")
     b, rows, columns, per_group, out = kernel.shape
     if b != x.shape[0]:
         raise ValueError(
