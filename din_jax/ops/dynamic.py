@@ -46,7 +46,8 @@ def dynamic_conv(
 ) -> Array:
     """y_b = conv(x_b; kernel_b) + bias_b with reflect padding, size kept.
 
-    The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise.
+    The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise. Reverse mode only, but
+    for "vmap" away from the CPU and depthwise 1 x 1.
 
     Args:
       x: [B, H, W, I].
@@ -86,6 +87,8 @@ def dynamic_instance_norm(
 ) -> Array:
     """DIN: y_b = conv((x_b - mu_b) / sigma_b; kernel_b) + bias_b (Jing et al. 2020, eq. 4).
 
+    Reverse mode only, as `dynamic_conv`.
+
     Args:
       x: [B, H, W, I], not normalized; statistics are float32.
       kernel: [B, K, K, I / groups, O].
@@ -116,6 +119,7 @@ def normalized_dynamic_conv(
     is exact because a 1 x 1 convolution commutes with a map of the channels. Larger kernels
     normalize first: reflection keeps that equal to any other order, and the unfolded form is then
     the cheaper one. So do kernels in groups behind a full matrix, which the fold would make dense.
+    Reverse mode only, as `dynamic_conv`.
 
     Args:
       x: [B, H, W, I], not normalized.

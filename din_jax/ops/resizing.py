@@ -20,7 +20,8 @@ def upsample_bilinear(x: Array) -> Array:
 
     The four pixels that each pixel becomes are computed side by side from a padded map, not one
     axis after the other, which writes a map between, and the gradient is written out, since XLA's
-    own adds padded copies: on CPU 6 against 11 ms and 11 against 29 on [4, 128, 128, 64].
+    own adds padded copies: on CPU 6 against 11 ms and 11 against 29 on [4, 128, 128, 64]. Reverse
+    mode only.
     """
     h, w = x.shape[1:3]
     padded = repeat_border(x)
@@ -70,7 +71,7 @@ def max_pool(x: Array) -> Array:
 
     Maxima of strided slices, with a gradient of their own, which equal maxima share by halves: that
     of `reduce_window` takes some 60 times as long on CPU (131 against 2 ms on a [4, 128, 128, 64]
-    map), that of the slices adds padded copies.
+    map), that of the slices adds padded copies. Reverse mode only.
     """
     h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     x = x[:, :h, :w]
