@@ -20,8 +20,8 @@ def product(columns: Array, kernel: Array, kept: jnp.dtype) -> Array:
         weights = weights[:, None] if image else weights
         return (columns.astype(kept) * weights).sum(2)
     if per_group == channels:
-        columns = columns.reshape(batch, points, -1)
-        kernel = kernel.reshape(*image, -1, out)
+        columns = columns.reshape(batch, points, taps * channels)
+        kernel = kernel.reshape(*image, taps * channels, out)
         return jnp.matmul(columns, kernel, preferred_element_type=kept)
     groups = channels // per_group
     columns = columns.reshape(batch, points, taps, groups, per_group)
@@ -38,7 +38,7 @@ def product_gradient(columns: Array, kernel: Array, gradient: Array) -> tuple[Ar
         _, pull = jax.vjp(lambda c, k: product(c, k, columns.dtype), columns, kernel)
         return pull(gradient)
     # The sum over points as a product: XLA on CPU does not vectorize a sum over samples.
-    terms = (columns * gradient[:, :, None]).reshape(batch, points, -1)
+    terms = (columns * gradient[:, :, None]).reshape(batch, points, taps * channels)
     ones = jnp.ones((batch, 1, points), terms.dtype)
     to_kernel = jnp.matmul(ones, terms, precision=lax.Precision.HIGHEST).reshape(
         batch, taps, 1, channels

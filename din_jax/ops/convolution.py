@@ -26,7 +26,8 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 def conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Array:
     """Convolution with reflect padding of K // 2, so that stride 1 keeps the size.
 
-    y[p] = sum_q kernel[q] x[stride * p + q], out[H] = ceil(H / stride).
+    y[p] = sum_q kernel[q] x[stride * p + q], out[H] = ceil(H / stride). Reverse mode only on
+    CPU, but for what is traced inside `default_form("conv")`.
 
     Args:
       x: [B, H, W, I].
@@ -110,6 +111,8 @@ def _by_blocks(padded: Array, kernel: Array, size: tuple[int, int]) -> Array:
 
 def depthwise_conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Array:
     """One K x K filter per channel, with reflect padding of K // 2.
+
+    y[p, c] = sum_q kernel[q, 0, c] x[stride * p + q, c]. Reverse mode only on CPU, as `conv2d`.
 
     Args:
       x: [B, H, W, C].

@@ -27,6 +27,7 @@ as XLA on CPU states it, for the result and for result and all gradients:
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -67,7 +68,7 @@ def deformable_conv(
 
     The number of groups is I / kernel.shape[-2], that of offset groups
     offsets.shape[-1] / (2 K K): the input channels in as many consecutive parts, each with offsets
-    (and mask) of its own. Differentiable in reverse mode to every array.
+    (and mask) of its own. Reverse mode only, to every array.
 
     Args:
       x: [B, H, W, I].
@@ -103,10 +104,9 @@ def deformable_conv(
         filling = ((0, 0), (0, blocks * rows - height), (0, 0), (0, 0))
         offsets, mask = jax.tree.map(lambda v: jnp.pad(v, filling), (offsets, mask))
     kernel = kernel.astype(x.dtype)
-    if kernel.ndim == 5:
-        kernel = kernel.reshape(batch, grid.steps, -1, *kernel.shape[3:]).swapaxes(0, 1)
-    else:
-        kernel = kernel.reshape(grid.steps, -1, *kernel.shape[2:])
+    *image, _, _, per_group, out = kernel.shape
+    kernel = kernel.reshape(*image, steps, side**2 // steps, per_group, out)
+    kernel = kernel.swapaxes(0, 1) if image else kernel
     y = _by_block(x, offsets, mask, kernel, grid)[:, :height]
     if bias is None:
         return y
@@ -158,7 +158,7 @@ def _by_block_backward(grid, saved, gradient):
     kept = sampling.sum_type(x, all_offsets)
 
     def add_block(totals, block):
-        to_y = _rows(grid, gradient, block).reshape(batch, grid.rows * width, -1)
+        to_y = _rows(grid, gradient, block).reshape(batch, grid.rows * width, kernels.shape[-1])
 
         def add_step(to_x, step):
             index, (offsets, mask), kernel = step
@@ -166,7 +166,7 @@ def _by_block_backward(grid, saved, gradient):
             pixels = sampling.corners(x.shape, offsets, origin, mask)
             columns = _columns(x, pixels, offsets.shape)
             to_columns, to_kernel = product_gradient(columns, kernel, to_y)
-            values = to_columns.reshape(batch, -1, channels)
+            values = to_columns.reshape(batch, math.prod(offsets.shape[1:-1]), channels)
             to_moves = sampling.slopes(x, offsets, values, origin, mask)
             return sampling.add(to_x, pixels, values), (to_moves, to_kernel.astype(kept))
 
@@ -178,7 +178,7 @@ def _by_block_backward(grid, saved, gradient):
         return (to_x, to_moves, to_kernels + added), None
 
     totals = (
-        jnp.zeros((batch, x.size // batch // channels, channels), kept),
+        jnp.zeros(sampling.as_table(x, grid.groups).shape, kept),
         jax.tree.map(jnp.zeros_like, (all_offsets, all_masks)),
         jnp.zeros(kernels.shape, kept),
     )
@@ -206,7 +206,8 @@ def _steps_of(grid: _Grid, offsets: Array, mask: Array | None, block: Array):
     def pick(values, *last):
         taps = grid.side**2 // grid.steps
         values = _rows(grid, values, block)
-        values = values.reshape(values.shape[0], -1, grid.groups, grid.steps, taps, *last)
+        points = (values.shape[0], values.shape[1] * values.shape[2])
+        values = values.reshape(*points, grid.groups, grid.steps, taps, *last)
         return jnp.moveaxis(values, (3, 4), (0, 3))
 
     return pick(offsets, 2), None if mask is None else pick(mask)
@@ -222,7 +223,7 @@ def _blocks(rows: int | None, batch: int, height: int, columns: int) -> int:
         known = all(isinstance(size, int) for size in (batch, height, columns))
         if jax.default_backend() != "cpu" or not known:
             return 1
-        rows = max(1, 8192 // (batch * columns))
+        rows = max(1, 8192 // max(1, batch * columns))
     return -(-height // rows)
 
 
@@ -244,7 +245,7 @@ def _columns(x: Array, pixels: sampling.Corners, shape: tuple[int, ...]) -> Arra
     """[B, N, taps, I] of the type of x: the samples that a step multiplies."""
     batch, points, taps, groups, _ = shape
     samples = sampling.read(sampling.as_table(x, groups), pixels)
-    return samples.astype(x.dtype).reshape(batch, points, taps, -1)
+    return samples.astype(x.dtype).reshape(batch, points, taps, x.shape[-1])
 
 
 def _check(x, offsets, kernel, bias, mask, stride, dilation, form, rows) -> int:
@@ -262,6 +263,8 @@ def _check(x, offsets, kernel, bias, mask, stride, dilation, form, rows) -> int:
             "and kernel [K, K, I/groups, O] or [B, K, K, I/groups, O], "
             f"not shapes {x.shape}, {offsets.shape} and {kernel.shape}."
         )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"Maps are of a float type, not {x.dtype}: convert them first.")
     batch, height, width, channels = x.shape
     *image, side, across, per_group, out = kernel.shape
     if image and image[0] != batch:

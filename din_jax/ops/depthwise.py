@@ -18,7 +18,7 @@ def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -
     """Depthwise convolution with reflect padding, [B, H, W, C] by [K, K, C], K odd.
 
     A kernel [K, K, B, 1, 1, C] holds one for every image; its taps are `dilation` pixels apart.
-    Returns [B, ceil(H / stride), ceil(W / stride), C].
+    Returns [B, ceil(H / stride), ceil(W / stride), C]. Reverse mode only.
     """
     padded = reflect_pad(x, dilation * (kernel.shape[0] // 2))
     return _shifted_products(padded, kernel, stride, dilation, x.shape[1:3])

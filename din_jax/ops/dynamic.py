@@ -46,7 +46,8 @@ def dynamic_conv(
 ) -> Array:
     """y_b = conv(x_b; kernel_b) + bias_b with reflect padding, size kept.
 
-    The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise.
+    The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise. Reverse mode only, but
+    for "vmap" away from the CPU and depthwise 1 x 1.
 
     Args:
       x: [B, H, W, I].
@@ -86,6 +87,8 @@ def dynamic_instance_norm(
 ) -> Array:
     """DIN: y_b = conv((x_b - mu_b) / sigma_b; kernel_b) + bias_b (Jing et al. 2020, eq. 4).
 
+    Reverse mode only, as `dynamic_conv`.
+
     Args:
       x: [B, H, W, I], not normalized; statistics are float32.
       kernel: [B, K, K, I / groups, O].
@@ -116,6 +119,7 @@ def normalized_dynamic_conv(
     is exact because a 1 x 1 convolution commutes with a map of the channels. Larger kernels
     normalize first: reflection keeps that equal to any other order, and the unfolded form is then
     the cheaper one. So do kernels in groups behind a full matrix, which the fold would make dense.
+    Reverse mode only, as `dynamic_conv`.
 
     Args:
       x: [B, H, W, I], not normalized.
@@ -281,6 +285,8 @@ def _check(x: Array, kernel: Array, bias: Array | None, form: str, dilation: int
             "A dynamic convolution takes x [B, H, W, I] and kernel [B, K, K, I/groups, O], "
             f"not shapes {x.shape} and {kernel.shape}."
         )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"Maps are of a float type, not {x.dtype}: convert them first.")
     b, rows, columns, per_group, out = kernel.shape
     if b != x.shape[0]:
         raise ValueError(

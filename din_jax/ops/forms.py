@@ -7,33 +7,35 @@
 """
 
 import contextlib
-import contextvars
-from collections.abc import Iterator
 
 import jax
 
-_default = contextvars.ContextVar("default_form", default="auto")
+FORMS = ("auto", "conv", "shift")
+# Part of the key of jit's caches, as a context variable of Python's is not.
+_default = jax.make_user_context("auto")
 
 
-@contextlib.contextmanager
-def default_form(form: str) -> Iterator[None]:
-    """What "auto" means inside the block, for code that traces: export, operation counts.
+def default_form(form: str) -> contextlib.AbstractContextManager[None]:
+    """What "auto" means inside the block, in this thread: export, operation counts, comparisons.
 
-    It acts while tracing only, and jit does not see it: a function that was compiled outside keeps
-    its form. Trace a fresh function inside.
+    jit sees it: a function that was compiled outside is traced anew inside, and the other way
+    around. A form that is given to an operation is not changed.
+
+    Raises:
+      ValueError: no such form.
     """
-    token = _default.set(form)
-    try:
-        yield
-    finally:
-        _default.reset(token)
+    return _default(_checked(form))
 
 
 def resolve_form(form: str = "auto") -> str:
     """ "auto" to the form that the default backend runs fast; other names pass or are refused."""
-    form = _default.get() if form == "auto" else form
+    form = _default.value if _checked(form) == "auto" else form
     if form == "auto":
         return "shift" if jax.default_backend() == "cpu" else "conv"
-    if form not in ("conv", "shift"):
+    return form
+
+
+def _checked(form: str) -> str:
+    if form not in FORMS:
         raise ValueError(f"The form of a convolution is auto, conv or shift, not {form!r}.")
     return form

@@ -21,7 +21,8 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
     """Mirrors `rows` and `columns` at each border, the border itself not repeated.
 
     Reflection needs a map larger than the padding; a smaller one is refused at trace time, where
-    PyTorch raises and NumPy folds several times.
+    PyTorch raises and NumPy folds several times. Reverse mode only on CPU, but for
+    what is traced inside `default_form("conv")`.
 
     Args:
       x: [B, H, W, C] with H > rows and W > columns.
@@ -51,7 +52,10 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
 
 
 def repeat_border(x: Array) -> Array:
-    """[B, H, W, C] to [B, H + 2, W + 2, C]: the outer rows and columns once more."""
+    """[B, H, W, C] to [B, H + 2, W + 2, C]: the outer rows and columns once more.
+
+    Reverse mode only on CPU.
+    """
     if resolve_form() == "shift":
         return _pad_in_place(x, 1, 1, False)
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")

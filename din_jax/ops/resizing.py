@@ -7,6 +7,8 @@ from jax import Array, lax
 
 from din_jax.ops.padding import repeat_border
 
+_EXACT = lax.Precision.HIGHEST
+
 
 @jax.custom_vjp
 def upsample_bilinear(x: Array) -> Array:
@@ -18,7 +20,8 @@ def upsample_bilinear(x: Array) -> Array:
 
     The four pixels that each pixel becomes are computed side by side from a padded map, not one
     axis after the other, which writes a map between, and the gradient is written out, since XLA's
-    own adds padded copies: on CPU 6 against 11 ms and 11 against 29 on [4, 128, 128, 64].
+    own adds padded copies: on CPU 6 against 11 ms and 11 against 29 on [4, 128, 128, 64]. Reverse
+    mode only.
     """
     h, w = x.shape[1:3]
     padded = repeat_border(x)
@@ -68,7 +71,7 @@ def max_pool(x: Array) -> Array:
 
     Maxima of strided slices, with a gradient of their own, which equal maxima share by halves: that
     of `reduce_window` takes some 60 times as long on CPU (131 against 2 ms on a [4, 128, 128, 64]
-    map), that of the slices adds padded copies.
+    map), that of the slices adds padded copies. Reverse mode only.
     """
     h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     x = x[:, :h, :w]
@@ -116,7 +119,9 @@ def adaptive_average_pool(x: Array, rows: int, columns: int | None = None) -> Ar
     """Averages a map of any size to rows x columns, with PyTorch's bin borders.
 
     y[i, j] = mean of x over floor(iH/rows) .. ceil((i+1)H/rows) - 1 and likewise for columns;
-    maps smaller than the target repeat pixels.
+    maps smaller than the target repeat pixels. Products and sums are in full float32 (or wider) on
+    every backend and under every `jax.default_matmul_precision`: a mean of n pixels by a factor
+    1 / n of 8 or 11 bits is off by the rounding of that factor.
 
     Args:
       x: [B, H, W, C].
@@ -124,10 +129,12 @@ def adaptive_average_pool(x: Array, rows: int, columns: int | None = None) -> Ar
       columns: target width; None takes `rows`.
 
     Returns:
-      [B, rows, columns, C].
+      [B, rows, columns, C] of the type of x.
     """
     columns = rows if columns is None else columns
-    down = jnp.asarray(_pooling_matrix(x.shape[1], rows), x.dtype)
-    across = jnp.asarray(_pooling_matrix(x.shape[2], columns), x.dtype)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    down = jnp.asarray(_pooling_matrix(x.shape[1], rows), wide)
+    across = jnp.asarray(_pooling_matrix(x.shape[2], columns), wide)
     with jax.named_scope("pool"):
-        return jnp.einsum("rh,bhwc,qw->brqc", down, x, across)
+        y = jnp.einsum("rh,bhwc,qw->brqc", down, x.astype(wide), across, precision=_EXACT)
+        return y.astype(x.dtype)

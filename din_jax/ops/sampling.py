@@ -17,6 +17,7 @@ C / groups]. XLA on CPU fuses four such reads and their weighted sum into one lo
 out first and take 10 times as long.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -30,7 +31,7 @@ Corners = list[tuple[Array, Array]]
 def bilinear_sample(x: Array, positions: Array, groups: int = 1) -> Array:
     """The map's values at float points, zero outside the map; see the module for the convention.
 
-    Differentiable in reverse mode, to `x` and to `positions`.
+    Reverse mode only, to `x` and to `positions`.
 
     Args:
       x: [B, H, W, C].
@@ -55,6 +56,8 @@ def bilinear_sample(x: Array, positions: Array, groups: int = 1) -> Array:
             f"The batch has {x.shape[0]} maps but positions for {positions.shape[0]}: "
             "give positions for every map."
         )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"Maps are of a float type, not {x.dtype}: convert them first.")
     if not jnp.issubdtype(positions.dtype, jnp.floating) or positions.dtype.itemsize < 4:
         raise ValueError(
             f"Positions are float32 or wider, not {positions.dtype}: convert them before sampling."
@@ -71,7 +74,7 @@ def bilinear_sample(x: Array, positions: Array, groups: int = 1) -> Array:
                 f"not {positions.shape}: give every group its own."
             )
         points = positions.shape[:-2]
-    y = _sample(x, positions.reshape(x.shape[0], -1, groups, 2))
+    y = _sample(x, positions.reshape(x.shape[0], math.prod(points[1:]), groups, 2))
     return y.reshape(*points, x.shape[-1])
 
 
@@ -108,7 +111,8 @@ def sum_type(x: Array, offsets: Array) -> jnp.dtype:
 
 def as_table(x: Array, groups: int) -> Array:
     """[B, H, W, C] -> [B, H * W * groups, C / groups], no copy."""
-    return x.reshape(x.shape[0], -1, x.shape[-1] // groups)
+    b, h, w, c = x.shape
+    return x.reshape(b, h * w * groups, c // groups)
 
 
 def corners(
@@ -148,14 +152,15 @@ def corners(
                 for pixel, weight in zip((first, first + 1), weights, strict=True)
             ]
         )
-    batch, groups = offsets.shape[0], offsets.shape[-2]
+    groups = offsets.shape[-2]
+    table_rows = (offsets.shape[0], math.prod(offsets.shape[1:-1]))
     group = jnp.arange(groups, dtype=jnp.int32)
     pixels = []
     for y, weight_y in ends[0]:
         for x, weight_x in ends[1]:
             weight = weight_y * weight_x if scale is None else weight_y * weight_x * scale
             row = (y * shape[2] + x) * groups + group
-            pixels.append((row.reshape(batch, -1), weight.reshape(batch, -1)))
+            pixels.append((row.reshape(table_rows), weight.reshape(table_rows)))
     return pixels
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 EPSILON = 1e-5
+_EXACT = lax.Precision.HIGHEST
 
 
 def mean_and_variance(x: Array, weights: Array | None = None) -> tuple[Array, Array]:
@@ -39,7 +40,7 @@ def mean_and_covariance(x: Array, weights: Array | None = None) -> tuple[Array, 
     mean = _mean(x, shares)
     flat = (x - mean[:, None, None]).reshape(x.shape[0], -1, x.shape[-1])
     weighted = flat / flat.shape[1] if shares is None else flat * shares.reshape(len(x), -1, 1)
-    return mean, jnp.einsum("bni,bnj->bij", weighted, flat, precision=lax.Precision.HIGHEST)
+    return mean, jnp.einsum("bni,bnj->bij", weighted, flat, precision=_EXACT)
 
 
 def _widen(x: Array) -> Array:
@@ -91,9 +92,13 @@ def log_of_statistics(statistics: Sequence[tuple[Array, Array]], floor: float = 
 
 
 def gram_matrix(x: Array) -> Array:
-    """G = X^T X / (H W C) of each image, [B, H, W, C] -> [B, C, C] (Gatys et al. 2016)."""
+    """G = X^T X / (H W C) of each image, [B, H, W, C] -> [B, C, C] (Gatys et al. 2016).
+
+    Float32 or wider, products in full float32 on every backend and under every
+    `jax.default_matmul_precision`.
+    """
     _, h, w, c = x.shape
     flat = x.reshape(x.shape[0], h * w, c)
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    gram = jnp.einsum("bni,bnj->bij", flat, flat, preferred_element_type=wide)
+    gram = jnp.einsum("bni,bnj->bij", flat, flat, precision=_EXACT, preferred_element_type=wide)
     return gram / (h * w * c)

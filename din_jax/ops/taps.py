@@ -7,7 +7,8 @@ few channels, where the map that is K * K times as wide stays small:
 
     y = stack_taps(x) @ kernel[(t, i), o]           y = sum_taps(x @ kernel[i, (t, o)])
 
-Each is the other's gradient, turned around; XLA's own, from slices, takes longer on CPU.
+Each is the other's gradient, turned around, reverse mode only; XLA's own, from slices, takes
+longer on CPU.
 """
 
 import functools

@@ -33,14 +33,18 @@ def covariance_root(covariance: Array, epsilon: float = EPSILON) -> Array:
 
 
 def inverse_covariance_root(covariance: Array, epsilon: float = EPSILON) -> Array:
-    """(cov + epsilon)^(-1/2): the symmetric matrix that whitens; arguments as above."""
+    """(cov + epsilon)^(-1/2): the symmetric matrix that whitens; all else as above.
+
+    Reverse mode only.
+    """
     return _root(covariance, epsilon, True)
 
 
 def wct(content: Array, style: Array, epsilon: float = EPSILON) -> Array:
     """Content maps with the mean and covariance of style maps (Li et al. 2017c), [B, H, W, C].
 
-    y = cov_s^(1/2) cov_c^(-1/2) (content - mu_c) + mu_s, epsilon added to both covariances.
+    y = cov_s^(1/2) cov_c^(-1/2) (content - mu_c) + mu_s, epsilon added to both covariances. Reverse
+    mode only.
     """
     mean, covariance = mean_and_covariance(content)
     to_mean, to_covariance = mean_and_covariance(style)

@@ -53,7 +53,7 @@ def _sizes(padded: Array, side: int) -> _Sizes:
 
 @jax.custom_vjp
 def winograd_conv(padded: Array, kernel: Array) -> Array:
-    """Convolution without padding, stride 1.
+    """Convolution without padding, stride 1. Reverse mode only.
 
     Args:
       padded: [B, H + K - 1, W + K - 1, I].

@@ -61,8 +61,7 @@ def count_operations(function: Callable[..., Any], *inputs: Any) -> Operations:
       ValueError: the trace holds a loop or a branch, whose trips it does not tell.
     """
     with default_form("conv"):
-        # A new function object, so that no earlier trace of another form is reused.
-        jaxpr = jax.make_jaxpr(lambda *args: function(*args))(*inputs).jaxpr
+        jaxpr = jax.make_jaxpr(function)(*inputs).jaxpr
     counts = dict.fromkeys(("macs", *WEIGHTS), 0)
     # A layer call is one unbroken run of equations in its scope: between two norms, say, there is
     # always a convolution. Its map is the largest array that the run reads or writes.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from din_jax.ops.convolution import conv2d, default_form, depthwise_conv2d, resolve_form
+from din_jax.ops.padding import reflect_pad
 
 # (stride, size): even and odd sizes; a stride that divides them and one that does not.
 STRIDES = [(1, (5, 7)), (2, (6, 6)), (2, (5, 7)), (3, (8, 7))]
@@ -136,3 +137,30 @@ def test_maps_too_small_for_the_kernel_are_refused_at_trace_time():
     for function in (conv2d, depthwise_conv2d):
         with pytest.raises(ValueError, match="4 x 4 needs a map larger than that, not 9 x 4"):
             jax.eval_shape(function, *shapes)
+
+
+def test_default_form_holds_for_a_function_that_is_compiled_already():
+    traced = []
+
+    @jax.jit
+    def pad(x):
+        traced.append(resolve_form())
+        return reflect_pad(x, 1)
+
+    @jax.jit
+    def outer(x):
+        return pad(x) + 0
+
+    x = jax.ShapeDtypeStruct((1, 3, 3, 1), jnp.float32)
+    for _ in range(2):
+        outside = outer.trace(x)
+        with default_form("conv"):
+            inside = outer.trace(x)
+        assert "concatenate" in str(inside.jaxpr) and "concatenate" not in str(outside.jaxpr)
+    # Each form was traced once, and is kept.
+    assert traced == ["shift", "conv"]
+
+
+def test_an_unknown_default_form_is_refused_where_it_is_set():
+    with pytest.raises(ValueError, match="auto, conv or shift, not 'fast'"):
+        default_form("fast")

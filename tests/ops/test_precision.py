@@ -1,0 +1,78 @@
+"""Averages and products of statistics are exact whatever precision the program runs in.
+
+The CPU computes in float32 in any case, so the oracle is the program: no product in it leaves the
+precision to the context.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from din_jax.ops import (
+    adaptive_average_pool,
+    covariance_root,
+    gram_matrix,
+    inverse_covariance_root,
+    mean_and_covariance,
+    resize_map,
+    wct,
+)
+
+MAP = (2, 6, 5, 3)
+FUNCTIONS = {
+    "average": (lambda x: adaptive_average_pool(x, 4), MAP),
+    "Gram matrix": (gram_matrix, MAP),
+    "covariance": (lambda x: mean_and_covariance(x)[1], MAP),
+    "resizing": (lambda x: resize_map(x, 4, 7), MAP),
+    "root": (covariance_root, (2, 3, 3)),
+    "inverse root": (inverse_covariance_root, (2, 3, 3)),
+    "whitening and coloring": (lambda x: wct(x, x), MAP),
+}
+
+
+def products(jaxpr):
+    """Every dot_general, also those inside other equations."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda v: hasattr(v, "jaxpr")
+        ):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from products(inner)
+
+
+# Covariances are float32 in any case.
+KINDS = [(name, jnp.float32) for name in FUNCTIONS] + [
+    (name, jnp.bfloat16) for name, (_, shape) in FUNCTIONS.items() if shape == MAP
+]
+
+
+@pytest.mark.parametrize("name,kind", KINDS)
+def test_no_product_takes_the_precision_of_its_context(name, kind):
+    function, shape = FUNCTIONS[name]
+    x = jax.ShapeDtypeStruct(shape, kind)
+
+    def both(x):
+        y, pull = jax.vjp(function, x)
+        return y, pull(y)
+
+    with jax.default_matmul_precision("bfloat16"):
+        found = list(products(jax.make_jaxpr(both)(x).jaxpr))
+    assert len(found) >= 2  # forward and backward
+    for equation in found:
+        assert equation.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2
+        assert equation.outvars[0].aval.dtype == jnp.float32
+
+
+def test_averages_of_16_bit_maps_are_rounded_once(rng):
+    """With factors of 16 bit a mean of seven ones is not one."""
+    x = jnp.ones((1, 7, 7, 2), jnp.bfloat16)
+    np.testing.assert_array_equal(np.asarray(adaptive_average_pool(x, 1), np.float32), 1)
+    x = jnp.asarray(rng.normal(3, 1, (1, 11, 13, 4)), jnp.bfloat16)
+    y = adaptive_average_pool(x, 3, 2)
+    assert y.dtype == jnp.bfloat16
+    exact = adaptive_average_pool(x.astype(jnp.float32), 3, 2)
+    np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
