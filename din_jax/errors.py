@@ -1,7 +1,10 @@
-"""The one exception that means "the user can mend this", and how a command tells it."""
+"""The one exception that means "the user can mend this", and how a command ends."""
 
+import signal
 import sys
 from collections.abc import Callable
+
+INTERRUPTED = 128 + signal.SIGINT  # what shells give a program that Ctrl-C has ended
 
 
 class UserError(ValueError):
@@ -12,11 +15,18 @@ class UserError(ValueError):
     """
 
 
-def exit_status(command: Callable[[], object]) -> int:
-    """Runs a command: 0, or 2 after a `UserError` or `OSError`, told on standard error."""
+def exit_status(command: Callable[[], int | None]) -> int:
+    """Runs a command: what it gives, or 0 for None.
+
+    2 after a `UserError` or `OSError`, told on standard error, and `INTERRUPTED` after Ctrl-C. Once
+    more Ctrl-C while the libraries' threads come to their ends then kills the process, silently.
+    """
     try:
-        command()
+        return command() or 0
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        print("\nerror: stopped by Ctrl-C; what was unfinished is not written.", file=sys.stderr)
+        return INTERRUPTED
