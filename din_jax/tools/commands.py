@@ -6,7 +6,7 @@ Each answers `din-jax COMMAND --help`.
 import importlib
 import sys
 
-from din_jax.errors import UserError, exit_status
+from din_jax.errors import UserError, exit_status, loading
 
 # Name to module, whose `main()` reads `sys.argv`, and what it does. Modules are imported when
 # called for, so that neither this list nor a mistake in a name waits for JAX.
@@ -49,6 +49,8 @@ def run(name: str) -> int:
             raise UserError(
                 f"there is no command '{name[:80]}'; they are {', '.join(COMMANDS)} (see --help)."
             )
-        return importlib.import_module(COMMANDS[name][0]).main()
+        with loading():
+            module = importlib.import_module(COMMANDS[name][0])
+        return module.main()
 
     return exit_status(command)

@@ -9,7 +9,7 @@ out/metrics.csv. `--size 256` makes all pictures 256 x 256, the size of publishe
 import argparse
 import sys
 
-from din_jax.errors import UserError, exit_status
+from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 
 
@@ -41,12 +41,13 @@ def parse(arguments):
 def run(flags):
     keep_freed_memory()
     # Imported here, so that --help and wrong flags answer at once.
-    from din_jax.config import STYLE_LAYERS
-    from din_jax.evaluation.metrics import PerceptualMetrics, table
-    from din_jax.evaluation.pairs import evaluate_pairs, find_images
-    from din_jax.inference.engine import Engine
-    from din_jax.weights import vgg19_of
-    from din_jax.weights.models import load_model
+    with loading():
+        from din_jax.config import STYLE_LAYERS
+        from din_jax.evaluation.metrics import PerceptualMetrics, table
+        from din_jax.evaluation.pairs import evaluate_pairs, find_images
+        from din_jax.inference.engine import Engine
+        from din_jax.weights import vgg19_of
+        from din_jax.weights.models import load_model
 
     if min(flags.limit, flags.batch) < 1 or flags.size < 0:
         raise UserError("--limit and --batch must be at least 1, and --size at least 0.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from din_jax.config import Config
-from din_jax.errors import UserError, exit_status
+from din_jax.errors import UserError, exit_status, loading, stop_if_interrupted
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.config_files import define_flag, parse_flags
 
@@ -38,13 +38,15 @@ def train(_: list[str]) -> None:
     config = Config.from_dict(_CONFIG.value.to_dict())
     keep_freed_memory()
     # Imported here so that --help and a bad setting are answered before the libraries are loaded.
-    if _DISTRIBUTED.value:
+    with loading():
         import jax
-
+    if _DISTRIBUTED.value:
         jax.distributed.initialize()
-    from din_jax.training.loop import Trainer
-
-    Trainer(config, Path(_WORKDIR.value)).train()
+    with loading():
+        from din_jax.training.loop import Trainer
+    trainer = Trainer(config, Path(_WORKDIR.value))
+    stop_if_interrupted()
+    trainer.train()
 
 
 def main() -> int:

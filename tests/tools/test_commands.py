@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from din_jax.errors import INTERRUPTED, UserError, exit_status
+from din_jax.errors import INTERRUPTED, UserError, exit_status, stop_if_interrupted
 from din_jax.tools import commands
 from din_jax.tools.config_files import PRESETS, read_config_file
 
@@ -127,10 +127,51 @@ def test_ctrl_c_is_one_sentence_and_status_130(handler, capsys):
     assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
+def turned(error):
+    """What an extension module makes of Ctrl-C while it is being loaded."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise error from None
+
+
+def swallowed():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
+    stop_if_interrupted()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda: turned(ImportError("error while initializing the extension")),
+        lambda: turned(UserError("the file cannot be used.")),
+        swallowed,
+        lambda: exit_status(lambda: turned(ImportError("x"))),
+    ],
+)
+def test_ctrl_c_that_became_something_else_is_ctrl_c(handler, capsys, command):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert exit_status(command) == INTERRUPTED
+    assert capsys.readouterr().err.count("error: ") == 1
+    # The next command does not take it for its own.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert exit_status(stop_if_interrupted) == 0
+    with pytest.raises(ZeroDivisionError):
+        exit_status(lambda: 1 / 0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.mark.parametrize("program", ["train.py", "evaluate.py", "-m din_jax train"])
 def test_ctrl_c_while_the_program_is_being_loaded(program, tmp_path):
-    """A module that it imports is replaced by one that is interrupted."""
-    stub = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+    """What it imports does as extension modules do: it tells the trace and raises another error."""
+    stub = (
+        "import signal, traceback\n"
+        "try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    traceback.print_exc()\n    raise ImportError\n"
+    )
     (tmp_path / "argparse.py").write_text(stub)
     (tmp_path / "absl").mkdir()
     (tmp_path / "absl/__init__.py").write_text(stub)
