@@ -3,6 +3,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements.stamp
+# What running needs, and what `make test` needs beside it.
+REQUIREMENTS := requirements.txt requirements-dev.txt
 PIP := $(PY) -m pip --disable-pip-version-check
 # As in pyproject.toml's `parity`. On Linux PyPI's own build brings gigabytes of CUDA, so the
 # makers' index of CPU builds is asked first.
@@ -20,7 +22,7 @@ HAS_VENV := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-venv: $(STAMP) ## create .venv and install requirements.txt (also after a change of that file)
+venv: $(STAMP) ## create .venv and install what running and the tests need (also after a change of it)
 
 demo: $(STAMP) ## stylize with the committed model, then train a small one; minutes on a CPU
 	$(PY) -m din_jax.tools.demo
@@ -34,7 +36,7 @@ parity: $(STAMP) ## install PyTorch (its CPU build) and compare numbers with it
 	    || $(PIP) install --quiet --retries 1 --index-url $(TORCH_INDEX) '$(TORCH)' 2>/dev/null \
 	    || $(PIP) install --quiet '$(TORCH)'
 	$(PY) -m pytest -n auto -m "not slow" tests/parity
-	$(PY) -m din_jax.tools.parity --brief
+	$(PY) -m parity --brief
 
 lint: $(STAMP) ## check the style of the code
 	$(PY) -m ruff check .
@@ -44,7 +46,7 @@ clean: ## remove .venv, caches and runs/demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The file exists exactly if the last install ended well, so that a broken one is repeated.
-$(STAMP): requirements.txt
+$(STAMP): $(REQUIREMENTS)
 	@set -eu; \
 	if ! $(PY) -c '$(IS_NEW)' 2>/dev/null || ! $(PY) -m pip --version >/dev/null 2>&1; then \
 	    base=; any=; \
@@ -65,9 +67,9 @@ $(STAMP): requirements.txt
 	    echo "creating $(VENV) with $$($$base --version)"; \
 	    $$base -m venv --clear $(VENV); \
 	fi; \
-	echo "installing requirements.txt into $(VENV) (about 1 GB, once)"; \
-	if ! $(PIP) install --quiet -r requirements.txt; then \
-	    echo "error: pip could not install requirements.txt (its message stands above);" \
+	echo "installing $(REQUIREMENTS) into $(VENV) (about 1 GB, once)"; \
+	if ! $(PIP) install --quiet $(REQUIREMENTS:%=-r %); then \
+	    echo "error: pip could not install $(REQUIREMENTS) (its message stands above);" \
 	        "check the network and run make again" >&2; \
 	    exit 1; \
 	fi; \

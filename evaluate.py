@@ -2,76 +2,12 @@
 
 python evaluate.py --checkpoint runs/din --content photos --style paintings --output out --metrics
 
-writes out/CONTENT--STYLE.png for each pair, out/contact_sheet.png, and with --metrics
-out/metrics.csv. `--size 256` makes all pictures 256 x 256, the size of published comparisons.
+The same as `din-jax evaluate`; what it does stands in din_jax/tools/evaluate.py.
 """
 
-import argparse
 import sys
 
-from din_jax.errors import UserError
-from din_jax.memory import keep_freed_memory
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message} (see {self.prog} --help).")
-
-
-def parse(arguments):
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--checkpoint", required=True, help="run directory or .safetensors model file")
-    add("--content", required=True, help="picture or folder")
-    add("--style", required=True, help="picture or folder")
-    add("--output", required=True, help="folder to write to")
-    add("--metrics", action="store_true", help="measure content and style loss (needs VGG-19)")
-    add("--size", type=int, default=0, help="resize everything to N x N pixels; 0 = own size")
-    add("--style-size", type=int, help="short side of styles in pixels before encoding; 0 = own "
-        "size; default: the scale of training, or --size if given")
-    add("--step", help='checkpoint of a run directory: a number or "best"; default: the newest')
-    add("--vgg", default="", help="VGG-19 weights; default: those of the config, or downloaded")
-    add("--batch", type=int, default=8, help="images at once")
-    add("--bucket", type=int, default=0, help="pad sizes to multiples of N; 0 = exact sizes")
-    add("--limit", type=int, default=16, help="most rows and columns of the contact sheet")
-    add("--format", choices=("png", "jpg"), default="png", help="of the stylized pictures")
-    return parser.parse_args(arguments)
-
-
-def run(flags):
-    keep_freed_memory()
-    # Imported here, so that --help and wrong flags answer at once.
-    from din_jax.config import STYLE_LAYERS
-    from din_jax.evaluation.metrics import PerceptualMetrics, table
-    from din_jax.evaluation.pairs import evaluate_pairs, find_images
-    from din_jax.inference.engine import Engine
-    from din_jax.weights import vgg19_of
-    from din_jax.weights.models import load_model
-
-    if min(flags.limit, flags.batch) < 1 or flags.size < 0:
-        raise UserError("--limit and --batch must be at least 1, and --size at least 0.")
-    contents, styles = find_images(flags.content, "content"), find_images(flags.style, "style")
-    loaded = load_model(flags.checkpoint, step=flags.step, vgg=flags.vgg)
-    metrics = None
-    if flags.metrics:
-        vgg = loaded.vgg or vgg19_of(loaded.config, STYLE_LAYERS, flags.vgg)
-        metrics = PerceptualMetrics(vgg, batch=flags.batch)
-    style_size = flags.size or None if flags.style_size is None else flags.style_size
-    engine = Engine(loaded, batch=flags.batch, bucket=flags.bucket, style_size=style_size)
-    report = evaluate_pairs(
-        engine, contents, styles, flags.output, metrics=metrics, size=flags.size,
-        suffix=f".{flags.format}", limit=flags.limit,
-    )
-    if metrics is not None:
-        print(table(report.scores, report.spread))
-        if vgg.note:
-            print(f"VGG-19: {vgg.note}")
-    print(f"{len(report.files)} pictures in {flags.output}, all on {report.sheet}")
-
+from din_jax.tools.commands import run
 
 if __name__ == "__main__":
-    try:
-        run(parse(sys.argv[1:]))
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run("evaluate"))

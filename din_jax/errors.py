@@ -1,7 +1,12 @@
-"""The one exception that means "the user can mend this", and how a command tells it."""
+"""The one exception that means "the user can mend this", and how a command ends."""
 
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+INTERRUPTED = 128 + signal.SIGINT  # what shells give a program that Ctrl-C has ended
 
 
 class UserError(ValueError):
@@ -12,11 +17,75 @@ class UserError(ValueError):
     """
 
 
-def exit_status(command: Callable[[], object]) -> int:
-    """Runs a command: 0, or 2 after a `UserError` or `OSError`, told on standard error."""
+class _Interruption:
+    struck = False
+
+
+def interrupt(number: int | None = None, frame=None):
+    """Raises `KeyboardInterrupt`, and remembers it; a handler of signals.
+
+    What is being loaded or called just then may turn it into an error of its own (extension modules
+    do: "ImportError: Encountered an error while initializing the extension") or swallow it.
+    """
+    _Interruption.struck = True
+    raise KeyboardInterrupt
+
+
+def stop_if_interrupted():
+    """Raises `KeyboardInterrupt` again if one has been swallowed since the command began."""
+    if _Interruption.struck:
+        raise KeyboardInterrupt
+
+
+def _interrupted() -> int:
+    print("\nerror: stopped by Ctrl-C; what was unfinished is not written.", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _leave(number: int, frame):
+    status = _interrupted()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """While a command imports libraries, Ctrl-C ends the process at once, told as ever.
+
+    Nothing is being written then, and extension modules print a `KeyboardInterrupt` with its trace.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is interrupt:  # in a command; else nothing is known of who calls
+        signal.signal(signal.SIGINT, _leave)
     try:
-        command()
-    except (UserError, OSError) as error:
+        yield
+    finally:
+        if before is interrupt:
+            signal.signal(signal.SIGINT, before)
+
+
+def exit_status(command: Callable[[], int | None]) -> int:
+    """Runs a command: what it gives, or 0 for None.
+
+    2 after a `UserError` or `OSError`, told on standard error, and `INTERRUPTED` after Ctrl-C,
+    whatever became of it. Once more Ctrl-C while the libraries' threads come to their ends then
+    kills the process, silently.
+    """
+    # An outer `exit_status` has its handler, and who ignores Ctrl-C wants no other.
+    outermost = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if outermost:
+        _Interruption.struck = False
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        return command() or 0
+    except (Exception, KeyboardInterrupt) as error:
+        if _Interruption.struck or isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            return _interrupted()
+        if not isinstance(error, UserError | OSError):
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    finally:
+        if outermost and signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

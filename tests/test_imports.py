@@ -19,14 +19,19 @@ LEVELS = {
     "losses": 1,
     "layers": 1,
     "data": 1,
+    "configs": 2,
     "models": 2,
     "weights": 3,
     "training": 4,
     "inference": 4,
     "evaluation": 5,
     "tools": 6,
+    "__main__": 7,
 }
 FORBIDDEN = ("torch", "torchvision", "tensorflow")
+# What lies beside the package in a clone, and is not in a wheel.
+BESIDE = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+BESIDE -= {"din_jax"}
 # Level-0 names that import nothing of the package but these.
 ALLOWED_BESIDE = {
     ("config", "errors"),
@@ -36,6 +41,7 @@ ALLOWED_BESIDE = {
     ("methods", "errors"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+PARITY = sorted((ROOT / "parity").rglob("*.py"))
 
 
 def imports(tree, module, is_package=False):
@@ -59,7 +65,7 @@ def violations(source, module, is_package=False):
     found = []
     for name in imports(ast.parse(source), module, is_package):
         top, *rest = name.split(".")
-        if top in FORBIDDEN:
+        if top in FORBIDDEN or top in BESIDE:
             found.append(name)
         if top != "din_jax" or not rest or rest[0] not in LEVELS or rest[0] == own:
             continue
@@ -105,7 +111,7 @@ def circles(graph):
 
 def test_imports_inside_a_folder_have_no_circles():
     """Those inside functions too: what needs one is two topics in one file."""
-    modules = {module_name(path): path for path in FILES}
+    modules = {module_name(path): path for path in (*FILES, *PARITY)}
     graph = {}
     for name, path in modules.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -114,6 +120,21 @@ def test_imports_inside_a_folder_have_no_circles():
         reached = {x if x in modules else x.rpartition(".")[0] for x in reached}
         graph[name] = reached & set(modules) - {name}
     assert circles(graph) == []
+
+
+@pytest.mark.parametrize("path", PARITY, ids=module_name)
+def test_parity_imports_the_package_and_itself_only(path):
+    """Of what lies in a clone; and its reference takes nothing that computes from the package."""
+    found = imports(
+        ast.parse(path.read_text(encoding="utf-8")), module_name(path), path.name == "__init__.py"
+    )
+    assert [name for name in found if name.split(".")[0] in BESIDE - {"parity"}] == []
+    if "reference" in path.parts:
+        assert [name for name in found if name.startswith("din_jax")] == []
+
+
+def test_what_lies_beside_the_package_is_known():
+    assert {"parity", "configs", "train", "evaluate", "tests", "examples"} <= BESIDE
 
 
 def test_the_circle_reader_finds_one():
@@ -132,6 +153,9 @@ def test_the_circle_reader_finds_one():
         ("import din_jax.config", "din_jax.ops.padding", ["din_jax.config"]),
         ("try:\n    import torch.nn\nexcept E: pass", "din_jax.weights.pth", ["torch.nn"]),
         ("from tensorflow import data", "din_jax.data.pairs", ["tensorflow.data"]),
+        ("def f():\n    from parity.pair import x", "din_jax.tools.bench", ["parity.pair.x"]),
+        ("from configs.din import PAPER", "din_jax.configs.wct", ["configs.din.PAPER"]),
+        ("import evaluate", "din_jax.tools.demo", ["evaluate"]),
         ("from din_jax.ops import padding\nimport jax", "din_jax.models.vgg", []),
         ("from .blocks import Conv", "din_jax.layers.codes", []),
         ("from din_jax.errors import UserError", "din_jax.config", []),

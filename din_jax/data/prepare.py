@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from din_jax.data.sources import SourceError
-from din_jax.errors import UserError
+from din_jax.errors import exit_status
 
 NAMES = ("coco", "coco/2014", "coco/2017", "wikiart")
 
@@ -64,19 +64,18 @@ def prepare(name: str, *, data_dir: str = "", manual_dir: str = "") -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m din_jax.data.prepare", description=__doc__.splitlines()[0]
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--data_dir", default="", help="where TFDS keeps data sets")
     parser.add_argument("--manual_dir", default="", help="folder of archives downloaded by hand")
     options = parser.parse_args(arguments)
-    try:
+
+    def command() -> None:
         folder = prepare(options.name, data_dir=options.data_dir, manual_dir=options.manual_dir)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"ready: {folder}")
-    return 0
+        print(f"ready: {folder}")
+
+    return exit_status(command)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from din_jax.config import STYLE_LAYERS
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import CELL, image_grid
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.curves import run_labels
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, totals
 from din_jax.evaluation.pairs import Named, find_images, read_by, read_images
@@ -107,8 +107,8 @@ def warn(line: str):
     print(line, file=sys.stderr)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; the module's text says what it does."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the module's text says what it does. Gives the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -123,13 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--metrics", action="store_true", help="measure content and style loss (needs VGG-19)")
     add("--vgg", default="", help="VGG-19 weights; default: those of the config, or downloaded")
     flags = parser.parse_args(arguments)
-    try:
-        keep_freed_memory()
-        run(flags)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    keep_freed_memory()
+    return exit_status(lambda: run(flags))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

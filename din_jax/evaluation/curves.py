@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
+from din_jax.files import replacing
 
 # Okabe & Ito's palette, distinct for the color-blind, without its yellow, which is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -130,8 +131,8 @@ def draw(
             )
         _draw_legend(figure, axes)
         output = Path(output)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(output, dpi=150)
+        with replacing(output) as partial:
+            figure.savefig(partial, dpi=150, format=output.suffix[1:] or "png")
     except ValueError as error:
         if isinstance(error, UserError):
             raise
@@ -225,8 +226,17 @@ def run_labels(runs: Sequence[str]) -> list[str]:
     return names if len(set(names)) == len(names) else list(runs)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; the module's text says what it does."""
+def run(flags: argparse.Namespace) -> None:
+    if flags.steps < 0 or flags.window < 1:
+        raise UserError("--steps must be at least 0 and --window at least 1.")
+    runs = dict.fromkeys(flags.runs)
+    curves = dict(zip(run_labels(list(runs)), map(read_curves, runs), strict=True))
+    print(compare(curves, flags.steps, flags.window))
+    print(draw(curves, flags.output, last=flags.steps, window=flags.window))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the module's text says what it does. Gives the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -235,17 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=0, help="0 = those all runs have reached")
     parser.add_argument("--window", type=int, default=WINDOW, help="steps of the running mean")
     flags = parser.parse_args(arguments)
-    try:
-        if flags.steps < 0 or flags.window < 1:
-            raise UserError("--steps must be at least 0 and --window at least 1.")
-        runs = dict.fromkeys(flags.runs)
-        curves = dict(zip(run_labels(list(runs)), map(read_curves, runs), strict=True))
-        print(compare(curves, flags.steps, flags.window))
-        print(draw(curves, flags.output, last=flags.steps, window=flags.window))
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    return exit_status(lambda: run(flags))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,6 +22,7 @@ import numpy as np
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS
+from din_jax.files import write_atomically
 from din_jax.inference.batching import CompiledCache, batches_by, check_images, fill_up
 from din_jax.losses import content_loss, style_loss, style_statistics
 from din_jax.models.vgg import VGGParams, vgg_features
@@ -183,7 +184,7 @@ def write_csv(path: Path, scores: Sequence[PairScore], spread: float = math.nan)
         writer.writerow([score.content, score.style, *values, ""])
     numbers = [summary[name] for name in (*COLUMNS[2:], "output_spread")]
     writer.writerow(["mean", f"{summary['pairs']} pairs", *(f"{x:.6g}" for x in numbers)])
-    path.write_text(file.getvalue(), encoding="utf-8")
+    write_atomically(path, file.getvalue())
 
 
 def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:

@@ -1,6 +1,7 @@
-"""Times every dynamic convolution in every form, beside PyTorch where it is installed.
+"""Times every dynamic convolution in every form.
 
 python -m din_jax.tools.bench [--sizes 64 128 256 512] [--batches 1 8] [--processes 5] [--json]
+python -m parity.bench ...      from a clone: the same beside PyTorch
 
 A case is instance norm and a dynamic convolution on [B, S, S, C] with C of the network's level
 of that size (32 at 512, 64 at 256, 128 below, for a 512 x 512 picture). Forms:
@@ -22,7 +23,6 @@ square matrix product. XLA's own counts of the compiled program are in the JSON.
 
 import argparse
 import dataclasses
-import importlib.util
 import itertools
 import json
 import math
@@ -38,6 +38,9 @@ from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.bench_cases import VARIANTS, Case, Program, jax_programs
 from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+
+# Of a case: functions without arguments that run it, by the name of their form.
+Forms = Callable[[Case], dict[str, Callable]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,11 +111,11 @@ def ceilings(rounds: int) -> dict[str, float]:
     return {"bytes": 2 * x.nbytes / best["copy"], "multiply_adds": 2048**3 / best["product"]}
 
 
-def run_case(case: Case, rounds: int, budget: float, torch_forms: Callable | None) -> list[Row]:
+def run_case(case: Case, rounds: int, budget: float, others: Forms | None) -> list[Row]:
     """Every form of a case, in turn."""
     programs = jax_programs(case)
-    if torch_forms is not None:
-        programs |= {name: Program(run) for name, run in torch_forms(case).items()}
+    if others is not None:
+        programs |= {name: Program(run) for name, run in others(case).items()}
     c, v = case.channels, case.what
     moved = 2 * 4 * case.batch * case.size**2 * c
     passes = 3 if case.direction == "both" else 1  # gradients to map and kernel are one more each
@@ -154,7 +157,7 @@ def format_rows(rows: Sequence[Row], limits: dict[str, float]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME")
@@ -164,22 +167,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--budget", type=float, default=10.0, help="seconds of a form, beyond them fewer rounds")
     add("--forward", action="store_true", help="without the gradients")
     add_flag(parser)
-    add("--no-torch", action="store_true", help="leave PyTorch out")
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
     if min(flags.sizes) < 8 or min(flags.batches) < 1 or flags.rounds < 1:
         raise UserError("--sizes must be at least 8, --batches and --rounds at least 1.")
     check_flag(flags)
     return flags
-
-
-def torch_side() -> Callable | None:
-    """The same cases in PyTorch (`parity/bench.py`), where it and the repository are at hand."""
-    if None in map(importlib.util.find_spec, ("torch", "parity")):
-        return None
-    from parity.bench import forms
-
-    return forms()
 
 
 def cases(flags: argparse.Namespace) -> Iterator[Case]:
@@ -190,16 +183,15 @@ def cases(flags: argparse.Namespace) -> Iterator[Case]:
                     yield Case(variant, size, batch, direction)
 
 
-def run(flags: argparse.Namespace) -> None:
+def run(flags: argparse.Namespace, others: Forms | None = None) -> None:
     """The measurement in this process."""
     keep_freed_memory()
-    torch_forms = None if flags.no_torch else torch_side()
     limits = ceilings(flags.rounds)
     if not flags.json:
         print_head(limits)
     rows: list[Row] = []
     for case in cases(flags):
-        found = run_case(case, flags.rounds, flags.budget, torch_forms)
+        found = run_case(case, flags.rounds, flags.budget, others)
         rows += found
         if not flags.json:
             print(format_rows(found, limits), flush=True)
@@ -207,9 +199,9 @@ def run(flags: argparse.Namespace) -> None:
         print_json({"device": str(jax.devices()[0]), "ceilings": limits}, rows)
 
 
-def run_in_processes(flags: argparse.Namespace, arguments: Sequence[str]) -> None:
+def run_in_processes(flags: argparse.Namespace, arguments: Sequence[str], module: str) -> None:
     """The measurement in several, and what they agree on."""
-    found = in_processes("din_jax.tools.bench", arguments, flags.processes)
+    found = in_processes(module, arguments, flags.processes)
     limits = {name: max(one["ceilings"][name] for one in found) for name in found[0]["ceilings"]}
     rows = merge([[Row(**row) for row in one["rows"]] for one in found])
     if flags.json:
@@ -241,13 +233,26 @@ def print_json(about: dict, rows: Sequence[Row]) -> None:
     print(json.dumps(about | {"rows": [dataclasses.asdict(row) for row in rows]}, indent=1))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status."""
+def main(
+    arguments: Sequence[str] | None = None,
+    module: str = "din_jax.tools.bench",
+    others: Forms | None = None,
+) -> int:
+    """The exit status.
+
+    Args:
+      arguments: None takes `sys.argv`.
+      module: what the processes start; its main calls this one.
+      others: forms of a case that are not this program's.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> None:
         flags = parse(arguments)
-        run(flags) if flags.processes == 1 else run_in_processes(flags, arguments)
+        if flags.processes == 1:
+            run(flags, others)
+        else:
+            run_in_processes(flags, arguments, module)
 
     return exit_status(command)
 

@@ -1,7 +1,9 @@
 """Config files, `FILE.py` or `FILE.py:VARIANT`, and their overrides, `--config.FIELD=VALUE`.
 
-A config file has a function `get_config(variant)` that returns a `Config` as a ConfigDict. Whatever
-is wrong in it, or in an override, ends in one sentence that names the place.
+A config file has a function `get_config(variant)` that returns a `Config` as a ConfigDict. Those of
+the package, the presets, are also named `din:VARIANT`, or `configs/din.py:VARIANT` in a folder that
+has no such file. Whatever is wrong in a file, or in an override, ends in one sentence that names
+the place.
 """
 
 import importlib.machinery
@@ -10,6 +12,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
@@ -19,6 +22,8 @@ from din_jax.errors import UserError
 from din_jax.fields import Word, names_below
 
 _LONGEST = 300  # characters of what an error says
+_FOLDER = Path(__file__).parents[1] / "configs"
+PRESETS = {path.stem: str(path) for path in sorted(_FOLDER.glob("[a-z]*.py"))}
 
 flags.disclaim_key_flags()  # --help shows --config as the flag of whoever calls `define_flag`
 
@@ -45,7 +50,8 @@ def define_flag(flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder
     return config_flags.DEFINE_config_file(
         "config",
         None,
-        "Settings: FILE.py or FILE.py:VARIANT. --config.FIELD=VALUE overrides a field, a list as "
+        f"Settings: FILE.py or FILE.py:VARIANT, or a preset ({', '.join(PRESETS)}) as din or "
+        "din:VARIANT. --config.FIELD=VALUE overrides a field, a list as "
         "--config.model.widths=8,16,32.",
         flag_values=flag_values,
     )
@@ -65,7 +71,7 @@ def parse_flags(
             where = f"config.{name}".rstrip(".")
             raise UserError(f"{where} is no field but a group; set one of {', '.join(below)}.")
     try:
-        rest = flag_values(list(argv))
+        rest = flag_values(list(_with_files(argv)))
         flag.value.to_dict()  # a file that is missing shows on access only
     # A config file may raise anything, and the libraries wrap it in various ways.
     except Exception as error:
@@ -76,13 +82,29 @@ def parse_flags(
     return rest
 
 
+def is_preset(spec: str) -> bool:
+    """Whether `NAME` or `NAME:VARIANT` is one of the package's."""
+    return spec.partition(":")[0] in PRESETS
+
+
+def located(spec: str) -> str:
+    """The same settings as a file that is here, where they are a preset."""
+    file, colon, variant = spec.partition(":")
+    name = re.fullmatch(r"(?:configs/)?(\w+)\.py", file)
+    if file in PRESETS:
+        file = PRESETS[file]
+    elif name and name[1] in PRESETS and not os.path.isfile(file):
+        file = PRESETS[name[1]]
+    return file + colon + variant
+
+
 def read_config_file(spec: str) -> Config:
-    """The settings of `FILE.py` or `FILE.py:VARIANT`.
+    """The settings of `FILE.py`, `FILE.py:VARIANT` or a preset.
 
     Raises:
       UserError: the file, or what it returns, cannot be used.
     """
-    file, colon, variant = spec.partition(":")
+    file, colon, variant = located(spec).partition(":")
     if not os.path.isfile(file):
         raise UserError(f"there is no config file '{file[:_LONGEST]}'; configs/din.py:demo is one.")
     loader = importlib.machinery.SourceFileLoader("config_file", file)  # takes any suffix
@@ -110,6 +132,19 @@ def _spec_of(argv: Sequence[str]) -> str:
     return ""
 
 
+def _with_files(argv: Sequence[str]) -> Iterator[str]:
+    """The arguments with the file in the place of the preset that --config names."""
+    before = ""
+    for argument in argv:
+        name, equals, spec = argument.partition("=")
+        if before in ("--config", "-config"):
+            argument = located(argument)
+        elif name in ("--config", "-config"):
+            argument = name + equals + located(spec)
+        yield argument
+        before = argument
+
+
 def _explain(error: Exception, file: str) -> str:
     """What a config file raised, and where."""
     own = os.path.realpath(file)
@@ -117,6 +152,11 @@ def _explain(error: Exception, file: str) -> str:
         (os.path.realpath(frame.f_code.co_filename), line)
         for frame, line in traceback.walk_tb(error.__traceback__)
     ]
+    # What the file itself says to its user, of a variant that it has not, is left as it is; so is
+    # what a preset says that the file passes on.
+    spoken = {own, *map(os.path.realpath, PRESETS.values())}
+    if isinstance(error, UserError) and frames[-1][0] in spoken:
+        return _brief(error)
     lines = [line for path, line in frames if path == own]
     if isinstance(error, SyntaxError) and error.filename == file:
         lines.append(error.lineno or 1)
@@ -125,9 +165,6 @@ def _explain(error: Exception, file: str) -> str:
             f"the config file '{file}' must have a function get_config(variant) that returns "
             f"CONFIG.to_config_dict(), with CONFIG a din_jax.config.Config: {_brief(error)}"
         )
-    # What the file itself says to its user, of a variant that it has not, is left as it is.
-    if isinstance(error, UserError) and frames[-1][0] == own:
-        return _brief(error)
     kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
     return f"the config file '{file}' fails at line {lines[-1]}: {kind}{_brief(error)}"
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from din_jax.config import Config
 from din_jax.errors import exit_status
-from din_jax.tools.config_files import read_config_file
+from din_jax.tools.config_files import is_preset, read_config_file
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     directions = parser.add_subparsers(dest="direction", required=True)
     out = directions.add_parser("to-torch", help="a model of this program's to a state dict")
@@ -33,13 +33,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     back.add_argument("state", help="state dict, .pth, .safetensors or .npz")
     back.add_argument("output", help="model file to write, ending in .safetensors")
     back.add_argument(
-        "--like", required=True, help="what model it is: a run, a model file, or FILE.py:VARIANT"
+        "--like",
+        required=True,
+        help="what model it is: a run, a model file, FILE.py:VARIANT or a preset, din:VARIANT",
     )
     return parser.parse_args(arguments)
 
 
 def read_like(like: str) -> Config:
-    """The settings of a run directory, a model file, or a config file with its variant.
+    """The settings of a run directory, a model file, a config file or a preset with its variant.
 
     Raises:
       UserError: there are none.
@@ -47,9 +49,9 @@ def read_like(like: str) -> Config:
     from din_jax.weights.models import read_model
     from din_jax.weights.runs import read_config
 
-    if like.partition(":")[0].endswith(".py"):
-        return read_config_file(like)
     where = Path(like).expanduser()
+    if like.partition(":")[0].endswith(".py") or is_preset(like) and not where.exists():
+        return read_config_file(like)
     # A run's settings are enough; it need not have reached a checkpoint.
     return read_config(where / "config.json") if where.is_dir() else read_model(where).config
 

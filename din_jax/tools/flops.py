@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from din_jax.config import ModelConfig
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 from din_jax.layers.blocks import Conv
 from din_jax.layers.normalizers import Instance
 from din_jax.layers.styled import StyledLayer
@@ -244,20 +244,19 @@ def _unit(value: float, scale: float, digits: int) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table; the exit status."""
-    parser = argparse.ArgumentParser(prog="flops", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=PAPER_SIZE, help="side of the image in pixels")
     parser.add_argument("--json", action="store_true", help="one JSON list of rows instead")
     options = parser.parse_args(arguments)
-    try:
+
+    def command() -> None:
         rows = count_table(options.size)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps([row.to_dict() for row in rows], indent=2))
-    else:
-        print(format_table(rows, options.size))
-    return 0
+        if options.json:
+            print(json.dumps([row.to_dict() for row in rows], indent=2))
+        else:
+            print(format_table(rows, options.size))
+
+    return exit_status(command)
 
 
 if __name__ == "__main__":

@@ -26,14 +26,13 @@ from din_jax.memory import keep_freed_memory
 from din_jax.tools.config_files import read_config_file
 from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
 
-# What "python -m" finds from a clone; any other is given by --config.
-DEFAULT = "configs/din.py:portable"
+DEFAULT = "din:portable"
 FRESH = "step, fresh targets"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="pace", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--config", default=DEFAULT, help="settings of the model and its losses")

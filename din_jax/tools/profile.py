@@ -93,7 +93,7 @@ def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--checkpoint", default=MODEL, help="run directory or .safetensors model file")

@@ -11,7 +11,7 @@ import numpy as np
 
 from din_jax.config import Config
 from din_jax.data.pairs import validation_pairs
-from din_jax.errors import UserError
+from din_jax.errors import UserError, interrupt
 from din_jax.models.stylizer import VGGBackbone
 from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
@@ -179,7 +179,7 @@ class Trainer:
 
     def _on_signal(self, number, frame):
         if self._stop:
-            raise KeyboardInterrupt
+            interrupt()
         self._stop = True
         print("\nStopping after this call; once more to stop at once, unsaved.", flush=True)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import evaluate
 from din_jax.data.decoding import load_image
 from din_jax.errors import UserError
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import TORCHVISION
+from din_jax.tools import evaluate
 from din_jax.weights.vgg19 import VGGWeights, save_vgg19
 
-ROOT = Path(evaluate.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; `make parity` does it")
 
-from din_jax.tools import parity as tool  # noqa: E402
+from parity import __main__ as tool  # noqa: E402
 from parity import operations, timing, variants  # noqa: E402
 from parity.measure import Row  # noqa: E402
 

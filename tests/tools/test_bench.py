@@ -73,7 +73,7 @@ def test_both_directions_give_a_gradient_for_every_input():
     assert y.shape == to_x.shape and to_kernel.shape[3:] == (128, 128) and to_bias.shape == (1, 128)
 
 
-FEW = ["--sizes", "8", "--batches", "1", "--rounds", "2", "--variants", "1x1", "--no-torch"]
+FEW = ["--sizes", "8", "--batches", "1", "--rounds", "2", "--variants", "1x1"]
 HERE = ["--processes", "1"]  # no further process
 
 
@@ -130,7 +130,7 @@ def test_mistakes_are_one_sentence(flags, capsys):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_torch_runs_the_same_case(variant):
     pytest.importorskip("torch", reason="PyTorch (extra 'parity') is not installed")
-    from parity.bench import layer_output
+    from parity.bench_cases import layer_output
 
     case = Case(variant, 8, 2, "forward")
     theirs = layer_output(case).transpose(0, 2, 3, 1)

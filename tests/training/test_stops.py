@@ -6,7 +6,7 @@ import signal
 import jax.numpy as jnp
 import pytest
 
-from din_jax.errors import UserError
+from din_jax.errors import INTERRUPTED, UserError, exit_status
 from din_jax.training.calls import Steps
 from din_jax.training.claims import claim_run
 from din_jax.training.loop import Trainer
@@ -116,3 +116,19 @@ def test_signal_at_any_moment_leaves_a_checkpoint(
     assert stopped == (at if moment == "step" else at + 1)
     assert f"Stopped at step {stopped}, saved. The same command goes on" in capsys.readouterr().out
     assert signal.getsignal(number) == handler
+
+
+def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(trainer, tmp_path, capsys):
+    def stepping(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    trainer._steps = stepping
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        assert exit_status(trainer.train) == INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert saved_steps(tmp_path) == []
+    said = capsys.readouterr()
+    assert "once more to stop at once" in said.out and said.err.count("stopped by Ctrl-C") == 1

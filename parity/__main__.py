@@ -1,13 +1,13 @@
 """Compares this program with a plain PyTorch DIN: the same weights, the same images, both sides.
 
-    python -m din_jax.tools.parity [--variant din portable] [--size 40 56 --size 33 35] [--brief]
-    python -m din_jax.tools.parity --checkpoint din_jax/assets/din_portable.safetensors
-    python -m din_jax.tools.parity --time [--images 1 8] [--pairs 4] [--processes 5]
+    python -m parity [--variant din portable] [--size 40 56 --size 33 35] [--brief]
+    python -m parity --checkpoint din_jax/assets/din_portable.safetensors
+    python -m parity --time [--images 1 8] [--pairs 4] [--processes 5]
 
 Prints the maximum absolute and relative error of every operation, layer, loss, gradient, of a step
 of Adam and of training steps in lockstep, in float32 and float64. The exit status is 1 if any is
 over its tolerance: operation 1e-5, network and losses 1e-4, gradient 1e-3 relative, in float64
-1e-9. Needs PyTorch and, beside this package, the folder `parity` of the source tree.
+1e-9. Needs PyTorch; no wheel has this folder, so it is run from a clone.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from din_jax.errors import UserError
+from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
 
@@ -33,7 +33,6 @@ SEED = 0
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="parity",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -66,20 +65,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def require_torch() -> None:
-    """PyTorch and the reference are here.
+    """PyTorch is here.
 
     Raises:
-      UserError: says how to get what is not.
+      UserError: says how to get it.
     """
     if importlib.util.find_spec("torch") is None:
         raise UserError(
             "The comparison needs PyTorch, which is not installed: run `make parity`, or "
             "`pip install torch==2.13.0` and then this again."
-        )
-    if importlib.util.find_spec("parity") is None:
-        raise UserError(
-            "The comparison needs the folder parity/ of the source tree, which a plain install "
-            "has not: run it from a checkout."
         )
 
 
@@ -238,7 +232,7 @@ def run(flags: argparse.Namespace, arguments: Sequence[str]) -> int:
     require_torch()
     check(flags)
     if flags.time and flags.processes > 1:
-        found = in_processes("din_jax.tools.parity", arguments, flags.processes)
+        found = in_processes("parity", arguments, flags.processes)
         return _report_times(merge_times(found), flags.json)
     keep_freed_memory()
     if flags.threads and hasattr(os, "sched_setaffinity"):
@@ -300,11 +294,7 @@ def _report_times(report: dict[str, Any], as_json: bool) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Prints the report; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        return run(parse(arguments), arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: run(parse(arguments), arguments))
 
 
 if __name__ == "__main__":

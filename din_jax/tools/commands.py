@@ -1,0 +1,56 @@
+"""din_jax's commands: din-jax COMMAND ..., or from a clone python -m din_jax COMMAND ...
+
+Each answers `din-jax COMMAND --help`.
+"""
+
+import importlib
+import sys
+
+from din_jax.errors import UserError, exit_status, loading
+
+# Name to module, whose `main()` reads `sys.argv`, and what it does. Modules are imported when
+# called for, so that neither this list nor a mistake in a name waits for JAX.
+COMMANDS = {
+    "train": ("din_jax.tools.train", "trains a model, or goes on with a run"),
+    "evaluate": ("din_jax.tools.evaluate", "paints every content in every style, and measures"),
+    "demo": ("din_jax.tools.demo", "paints with the included model"),
+    "prepare": ("din_jax.data.prepare", "turns MS-COCO's and WikiArt's archives into data sets"),
+    "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
+    "curves": ("din_jax.evaluation.curves", "several runs' losses over their steps"),
+    "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
+    "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),
+    "pack": ("din_jax.tools.pack", "makes one model file of a run"),
+    "flops": ("din_jax.tools.flops", "counts operations, beside the paper's table 1"),
+    "profile": ("din_jax.tools.profile", "where the time of a picture goes"),
+    "bench": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
+    "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),
+}
+
+
+def main() -> int:
+    """`din-jax`: runs the command that the first argument names; the exit status."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("--help", "-h"):
+        width = max(map(len, COMMANDS))
+        lines = [f"    {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+        print("\n".join([__doc__, *lines]))
+        return 0
+    if name in COMMANDS:
+        # As if the command had been started by itself.
+        sys.argv = [f"din-jax {name}", *sys.argv[2:]]
+    return run(name)
+
+
+def run(name: str) -> int:
+    """Runs a command on `sys.argv`; the exit status, also of Ctrl-C while it is being loaded."""
+
+    def command() -> int:
+        if name not in COMMANDS:
+            raise UserError(
+                f"there is no command '{name[:80]}'; they are {', '.join(COMMANDS)} (see --help)."
+            )
+        with loading():
+            module = importlib.import_module(COMMANDS[name][0])
+        return module.main()
+
+    return exit_status(command)

@@ -1,0 +1,63 @@
+"""Trains a model: python train.py --config configs/din.py --workdir runs/din
+
+Any field is overridden on the command line: --config.optim.learning_rate=3e-4, a list as
+--config.model.widths=8,16,32. A work directory that holds checkpoints of the same settings is
+resumed. On several hosts, start the same command on each with --distributed.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from din_jax.config import Config
+from din_jax.errors import UserError, exit_status, loading, stop_if_interrupted
+from din_jax.memory import keep_freed_memory
+from din_jax.tools.config_files import define_flag, parse_flags
+
+_CONFIG = define_flag()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: checkpoints, metrics, pictures.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod or cluster.")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Flags; every complaint of absl and ml_collections becomes one sentence."""
+    rest = parse_flags(argv, _CONFIG)
+    if len(rest) > 1:
+        raise UserError(f"unexpected arguments {rest[1:]}; settings are --config.FIELD=VALUE.")
+    if not _WORKDIR.value.strip():
+        raise UserError(
+            "--workdir must name the run's directory, but is empty; give one, such as runs/din."
+        )
+    return rest
+
+
+def train(_: list[str]) -> None:
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # orbax tells each file it touches
+    config = Config.from_dict(_CONFIG.value.to_dict())
+    keep_freed_memory()
+    # Imported here so that --help and a bad setting are answered before the libraries are loaded.
+    with loading():
+        import jax
+    if _DISTRIBUTED.value:
+        jax.distributed.initialize()
+    with loading():
+        from din_jax.training.loop import Trainer
+    trainer = Trainer(config, Path(_WORKDIR.value))
+    stop_if_interrupted()
+    trainer.train()
+
+
+def main() -> int:
+    """Trains as `sys.argv` says; the exit status."""
+    # absl's own help is of the module that was started, and ends with status 1.
+    if {"--help", "-help", "-h"} & set(sys.argv[1:]):
+        print(f"{__doc__}\n{flags.FLAGS.module_help(sys.modules[__name__])}")
+        return 0
+    flags.mark_flags_as_required(["config", "workdir"])
+    return exit_status(lambda: app.run(train, flags_parser=parse))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
