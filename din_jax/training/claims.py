@@ -59,7 +59,7 @@ def claim_data(run: Path, config: DataConfig):
     found = {kind: _names(config, kind) for kind in ("content", "style")}
     path = run / "data.json"
     if path.exists() and _has_checkpoints(run):
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = _read(path)
         for kind, names in found.items():
             if old.get(kind, names) != names:
                 raise UserError(
@@ -68,6 +68,18 @@ def claim_data(run: Path, config: DataConfig):
                     "--workdir and set config.train.initialize to this one."
                 )
     _write(path, found)
+
+
+def _read(path: Path) -> dict:
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+        return {kind: {"pictures": int(old[kind]["pictures"]), "names": old[kind]["names"]}
+                for kind in old}  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"'{path}' is damaged: remove it, if the pictures are those that the run was started "
+            "with."
+        ) from error
 
 
 def _names(config: DataConfig, kind: str) -> dict:

@@ -108,7 +108,14 @@ def test_other_pictures_are_noticed(config, changed, tmp_path):
     make_checkpoint(tmp_path / "run")
     claim_data(tmp_path / "run", data)
     moved = folder.rename(tmp_path / "moved")
-    claim_data(tmp_path / "run", dataclasses.replace(data, content=str(moved)))
+    data = dataclasses.replace(data, content=str(moved))
+    claim_data(tmp_path / "run", data)
+    note = tmp_path / "run" / "data.json"
+    good = note.read_text()
+    note.write_text(good[:40])
+    with pytest.raises(UserError, match="data.json' is damaged: remove it"):
+        claim_data(tmp_path / "run", data)
+    note.write_text(good)
     write_pictures(moved, 11)
     with pytest.raises(UserError, match="started with 8 content pictures, and there are 9 of"):
-        claim_data(tmp_path / "run", dataclasses.replace(data, content=str(moved)))
+        claim_data(tmp_path / "run", data)
