@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from din_jax.config import Config
-from din_jax.models.stylizer import VGGBackbone
+from din_jax.models.network import VGGBackbone
 from din_jax.training.state import Network
 from din_jax.weights import VGGWeights
 from din_jax.weights.torch_names import from_torch, model_shapes, to_torch, vgg19_to_torch

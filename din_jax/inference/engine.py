@@ -19,8 +19,8 @@ from din_jax.inference.batching import (
     pad_to_multiple,
 )
 from din_jax.layers.codes import StyleCode
+from din_jax.models.network import StylizationNetwork
 from din_jax.models.readers import style_numbers
-from din_jax.models.stylizer import Stylizer
 from din_jax.weights.models import LoadedModel
 
 SMALLEST = 32  # pixels, the least side that the networks take
@@ -176,7 +176,7 @@ def code_count(code: StyleCode) -> int:
 
 def _encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:
     """Of images uint8 [B, H, W, 3], or of the numbers [B] of known styles."""
-    model: Stylizer = nnx.merge(graph, state)
+    model: StylizationNetwork = nnx.merge(graph, state)
     known = bool(model.config.styles)
     return model.encode_style(style if known else style.astype(jnp.float32) / 255)
 
@@ -185,7 +185,7 @@ def _stylize(
     graph: nnx.GraphDef, state: dict, images: Array, sizes: Array, code: StyleCode
 ) -> tuple[Array, Array]:
     """uint8 [B, H, W, 3], and the share of clipped values in the first sizes[b] rows, columns."""
-    model: Stylizer = nnx.merge(graph, state)
+    model: StylizationNetwork = nnx.merge(graph, state)
     stylized = model.stylize(images.astype(jnp.float32) / 255, code).astype(jnp.float32)
     clipped = jnp.clip(stylized, 0, 1)
     rows = jnp.arange(images.shape[1])[:, None] < sizes[:, 0, None, None]

@@ -26,7 +26,7 @@ from din_jax.layers.blocks import Conv
 from din_jax.layers.normalizers import Instance
 from din_jax.layers.styled import StyledLayer
 from din_jax.layers.transforms import KernelTransform
-from din_jax.models.stylizer import Stylizer
+from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import VGGDecoder, VGGParams, conv_shapes, layers_up_to, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.tools.operations import Operations, count_operations
@@ -115,12 +115,12 @@ Count = tuple[Operations, int]
 
 def _content_network(config: ModelConfig, size: int, nets: bool = False) -> dict[str, Count]:
     """Encoder and decoder; with `nets` the styled layers, in the decoder, and their nets too."""
-    model = nnx.eval_shape(lambda: Stylizer(config, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: StylizationNetwork(config, rngs=nnx.Rngs(0)))
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     style = jax.ShapeDtypeStruct((1, size // 8, size // 8, 512), jnp.float32)
     maps = _shapes(model.encoder, image)
     sizes = [x.shape[1:3] for x in maps]
-    codes = _shapes(Stylizer.code, model, style) if nets else {}
+    codes = _shapes(StylizationNetwork.code, model, style) if nets else {}
 
     def decode(decoder, maps, codes):
         if not nets:
@@ -134,7 +134,7 @@ def _content_network(config: ModelConfig, size: int, nets: bool = False) -> dict
     }
     if nets:
         counts["weight and bias nets"] = (
-            _count(Stylizer.code, model, style),
+            _count(StylizationNetwork.code, model, style),
             _parameters(model.codes),
         )
     return counts

@@ -66,7 +66,7 @@ def programs_of(config: Config) -> tuple[dict[str, Any], dict[str, int]]:
     import jax.numpy as jnp
     import numpy as np
 
-    from din_jax.models.stylizer import VGGBackbone
+    from din_jax.models.network import VGGBackbone
     from din_jax.models.vgg import vgg_features
     from din_jax.tools.bench_cases import Program
     from din_jax.tools.operations import count_operations

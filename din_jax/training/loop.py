@@ -12,7 +12,7 @@ import numpy as np
 from din_jax.config import Config
 from din_jax.data.pairs import validation_pairs
 from din_jax.errors import UserError, interrupt
-from din_jax.models.stylizer import VGGBackbone
+from din_jax.models.network import VGGBackbone
 from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.claims import claim_data, claim_run

@@ -1,4 +1,4 @@
-"""The train state as plain nested dicts, and the functional view of a `Stylizer` over them."""
+"""The train state as plain nested dicts, and the functional view of a network over them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import optax
 from flax import nnx, struct
 
 from din_jax.config import ModelConfig
-from din_jax.models.stylizer import Stylizer, VGGBackbone
+from din_jax.models.network import StylizationNetwork, VGGBackbone
 from din_jax.models.vgg import Frozen
 
 
@@ -29,7 +29,7 @@ class TrainState:
 
 
 class Network:
-    """A `Stylizer` as pure functions of its variables.
+    """A `StylizationNetwork` as pure functions of its variables.
 
     Modules hold structure; arrays travel as nested dicts, so that the jitted step sees nothing but
     dicts, `multi_transform` reads plain paths and checkpoints have plain names.
@@ -40,13 +40,13 @@ class Network:
         self._vgg = vgg
         self._graphs = {}
         for training in (True, False):
-            model = nnx.eval_shape(lambda: Stylizer(config, vgg, rngs=nnx.Rngs(0)))
+            model = nnx.eval_shape(lambda: StylizationNetwork(config, vgg, rngs=nnx.Rngs(0)))
             model.train() if training else model.eval()
             self._graphs[training] = nnx.split(model, nnx.Param, nnx.BatchStat, Frozen)[0]
 
     def init(self, key: jax.Array) -> tuple[dict, dict]:
         """Fresh (params, batch_stats)."""
-        model = Stylizer(self.config, self._vgg, rngs=nnx.Rngs(key))
+        model = StylizationNetwork(self.config, self._vgg, rngs=nnx.Rngs(key))
         _, params, stats, _ = nnx.split(model, nnx.Param, nnx.BatchStat, Frozen)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
@@ -54,10 +54,10 @@ class Network:
         """Variables that no checkpoint holds: VGG-19 where the model contains it, else {}."""
         if self._vgg is None:
             return {}
-        model = Stylizer(self.config, self._vgg, rngs=nnx.Rngs(0))
+        model = StylizationNetwork(self.config, self._vgg, rngs=nnx.Rngs(0))
         return nnx.to_pure_dict(nnx.state(model, Frozen))
 
-    def module(self, params, batch_stats, frozen, *, training: bool) -> Stylizer:
+    def module(self, params, batch_stats, frozen, *, training: bool) -> StylizationNetwork:
         """The module over these arrays; inside jit this is free."""
         return nnx.merge(self._graphs[training], params, batch_stats, frozen)
 
@@ -86,12 +86,12 @@ def count(tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def variables_of(model: Stylizer) -> dict:
+def variables_of(model: StylizationNetwork) -> dict:
     """{"params", "batch_stats"} of a module, as nested dicts."""
     params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
     return {"params": params, "batch_stats": batch_stats_of(model)}
 
 
-def batch_stats_of(model: Stylizer) -> dict:
+def batch_stats_of(model: StylizationNetwork) -> dict:
     """The running statistics after a forward pass in training mode."""
     return nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))

@@ -21,7 +21,7 @@ from flax import nnx
 
 from din_jax.config import Config
 from din_jax.files import write_atomically
-from din_jax.models.stylizer import Stylizer, VGGBackbone
+from din_jax.models.network import StylizationNetwork, VGGBackbone
 from din_jax.models.vgg import Frozen
 from din_jax.weights.checked import LARGEST, Expected, read_checked, wrong_numbers
 from din_jax.weights.choose import vgg19_of
@@ -52,7 +52,7 @@ class LoadedModel:
     """
 
     config: Config
-    model: Stylizer
+    model: StylizationNetwork
     step: int | None
     source: Path
     card: Mapping[str, Any]
@@ -179,14 +179,14 @@ def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
 
 def build_model(
     config: Config, arrays: Mapping[str, Any], vgg: VGGWeights | None = None, source: str = "model"
-) -> Stylizer:
-    """A `Stylizer` in eval mode over `arrays`, {"params": .., "batch_stats": ..} nested or dotted.
+) -> StylizationNetwork:
+    """The network in eval mode over `arrays`, {"params": .., "batch_stats": ..} nested or dotted.
 
     Raises:
       ModelError: the arrays do not fit the config.
     """
     backbone = None if vgg is None else VGGBackbone(vgg.params, vgg.preprocessing)
-    abstract = nnx.eval_shape(lambda: Stylizer(config.model, backbone, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, backbone, rngs=nnx.Rngs(0)))
     abstract.eval()
     graph, params, stats, frozen = nnx.split(abstract, nnx.Param, nnx.BatchStat, Frozen)
     expected = {"params": nnx.to_pure_dict(params), "batch_stats": nnx.to_pure_dict(stats)}

@@ -6,7 +6,7 @@ from flax import nnx
 
 from din_jax.config import Config
 from din_jax.data.decoding import save_image
-from din_jax.models.stylizer import Stylizer
+from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.models import save_model
@@ -46,7 +46,7 @@ def pictures(tmp_path):
 def model_file(tmp_path):
     model = {"widths": [4, 8, 8], "residuals": 1, "net_hidden": 4, "style_encoder": "mobilenet"}
     config = Config.from_dict({"model": model, "data": {"crop": 32}})
-    abstract = nnx.eval_shape(lambda: Stylizer(config.model, None, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, None, rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(0)
 
     def fill(tree):

@@ -9,7 +9,7 @@ from flax import nnx
 
 from din_jax.config import Config
 from din_jax.inference.engine import Engine
-from din_jax.models.stylizer import Stylizer
+from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.models import LoadedModel, build_model
@@ -30,7 +30,7 @@ def make_loaded(config, vgg=None):
     """A model of He-normal kernels, drawn by NumPy: JAX would compile a program per shape."""
     rng = np.random.default_rng(3)
     backbone = None if vgg is None else (vgg.params, vgg.preprocessing)
-    abstract = nnx.eval_shape(lambda: Stylizer(config.model, backbone, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, backbone, rngs=nnx.Rngs(0)))
 
     def draw(x):
         deviation = (2 / np.prod(x.shape[:-1])) ** 0.5 if len(x.shape) > 1 else 0

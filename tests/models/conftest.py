@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.models.stylizer import VGGBackbone
+from din_jax.models.network import VGGBackbone
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import CAFFE
 

@@ -10,7 +10,7 @@ from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
 from din_jax.config import ModelConfig  # noqa: E402
-from din_jax.models.stylizer import VGGBackbone  # noqa: E402
+from din_jax.models.network import VGGBackbone  # noqa: E402
 from din_jax.training.state import Network  # noqa: E402
 from din_jax.weights import load_vgg19  # noqa: E402
 from din_jax.weights.torch_names import DECODER_INDICES, from_torch, vgg19_to_torch  # noqa: E402

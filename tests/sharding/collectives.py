@@ -23,7 +23,7 @@ from din_jax.layers.codes import LayerCode, MapCode  # noqa: E402
 from din_jax.layers.normalizers import Instance, Whitening  # noqa: E402
 from din_jax.layers.styled import StyledLayer  # noqa: E402
 from din_jax.layers.transforms import KernelTransform, SpatialTransform  # noqa: E402
-from din_jax.models.stylizer import Stylizer  # noqa: E402
+from din_jax.models.network import StylizationNetwork  # noqa: E402
 from din_jax.ops.deformable import deformable_conv  # noqa: E402
 from din_jax.training.mesh import make_mesh  # noqa: E402
 
@@ -100,7 +100,7 @@ def networks(whole, split) -> dict:
     found = {}
     for name, changes in NETWORKS.items():
         config = dataclasses.replace(MODEL, **changes)
-        model = nnx.eval_shape(lambda config=config: Stylizer(config, rngs=nnx.Rngs(0)))
+        model = nnx.eval_shape(lambda config=config: StylizationNetwork(config, rngs=nnx.Rngs(0)))
         graph, params, rest = nnx.split(model, nnx.Param, ...)
         place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)  # noqa: E731
         params, rest = jax.tree.map(place, (params, rest))

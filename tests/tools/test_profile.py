@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from din_jax.config import Config, ModelConfig
-from din_jax.models.stylizer import Stylizer
+from din_jax.models.network import StylizationNetwork
 from din_jax.tools.operations import count_operations
 from din_jax.tools.profile import main, parts
 from din_jax.training.state import variables_of
@@ -27,7 +27,7 @@ SMALL = ModelConfig(
 
 @pytest.mark.parametrize("size", [(32, 40), (33, 35)])
 def test_multiply_adds_of_the_parts_are_those_of_the_whole(size):
-    model = Stylizer(SMALL, rngs=nnx.Rngs(0))
+    model = StylizationNetwork(SMALL, rngs=nnx.Rngs(0))
     model.eval()
     found, state = parts(model, size, 2)
     *names, whole = found
@@ -39,7 +39,7 @@ def test_multiply_adds_of_the_parts_are_those_of_the_whole(size):
 
 
 def test_the_parts_lead_to_the_same_picture():
-    model = Stylizer(SMALL, rngs=nnx.Rngs(0))
+    model = StylizationNetwork(SMALL, rngs=nnx.Rngs(0))
     model.eval()
     found, state = parts(model, (33, 35), 1)
     results = {name: part.function(state, *part.inputs) for name, part in found.items()}
@@ -47,7 +47,7 @@ def test_the_parts_lead_to_the_same_picture():
 
 
 def test_the_report_names_every_part(tmp_path, capsys):
-    model = Stylizer(SMALL, rngs=nnx.Rngs(0))
+    model = StylizationNetwork(SMALL, rngs=nnx.Rngs(0))
     model.eval()
     path = save_model(tmp_path / "small.safetensors", Config(model=SMALL), variables_of(model))
     flags = ["--checkpoint", str(path), "--size", "32", "--rounds", "1", "--processes", "1"]

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from din_jax.config import ModelConfig, OptimConfig
-from din_jax.models.stylizer import VGGBackbone
+from din_jax.models.network import VGGBackbone
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import TORCHVISION
 from din_jax.training.optimizer import make_optimizer, parameter_labels, schedule

@@ -9,7 +9,7 @@ import safetensors.numpy
 from flax import nnx
 
 from din_jax.config import Config
-from din_jax.models.stylizer import Stylizer
+from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import Frozen, conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import CAFFE
 from din_jax.weights.models import ModelError, build_model, load_model, save_model
@@ -25,7 +25,7 @@ def make_config(**model):
 def random_variables(config, seed=0):
     """Fresh numbers in every entry: an initialized bias or mean is zero and would hide a mix-up."""
     rng = np.random.default_rng(seed)
-    model = nnx.eval_shape(lambda: Stylizer(config.model, None, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: StylizationNetwork(config.model, None, rngs=nnx.Rngs(0)))
     _, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
 
     def fill(tree):

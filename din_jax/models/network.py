@@ -31,7 +31,7 @@ class VGGBackbone(NamedTuple):
     preprocessing: Preprocessing
 
 
-class Stylizer(nnx.Module):
+class StylizationNetwork(nnx.Module):
     """Content network, style encoder and code source as one module.
 
     Shapes: images are [B, H, W, 3], RGB in [0, 1]; any size from 32 pixels up (a multiple of 8 for

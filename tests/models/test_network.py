@@ -10,7 +10,7 @@ from flax import nnx
 from din_jax.config import ModelConfig
 from din_jax.errors import UserError
 from din_jax.layers.mixtures import Blend, Regions
-from din_jax.models.stylizer import Stylizer
+from din_jax.models.network import StylizationNetwork
 from din_jax.ops.convolution import default_form
 
 SMALL = ModelConfig(widths=(2, 3, 4), residuals=1, kernel=3, net_hidden=4)
@@ -53,7 +53,7 @@ VARIANTS = {
 
 def abstract(backbone, **changes):
     config = dataclasses.replace(SMALL, **changes)
-    return nnx.eval_shape(lambda: Stylizer(config, backbone, rngs=nnx.Rngs(0)))
+    return nnx.eval_shape(lambda: StylizationNetwork(config, backbone, rngs=nnx.Rngs(0)))
 
 
 def make(backbone, **changes):
@@ -120,9 +120,11 @@ def test_levels_count_from_the_deepest(backbone, levels):
 
 def test_a_model_with_vgg19_needs_its_weights():
     with pytest.raises(ValueError, match="pass its weights as `vgg`"):
-        Stylizer(SMALL, rngs=nnx.Rngs(0))
+        StylizationNetwork(SMALL, rngs=nnx.Rngs(0))
     nnx.eval_shape(
-        lambda: Stylizer(dataclasses.replace(SMALL, style_encoder="mobilenet"), rngs=nnx.Rngs(0))
+        lambda: StylizationNetwork(
+            dataclasses.replace(SMALL, style_encoder="mobilenet"), rngs=nnx.Rngs(0)
+        )
     )
 
 
@@ -163,7 +165,7 @@ def parameters(module):
 
 def test_parameters_of_the_papers_network():
     config = ModelConfig(style_encoder="mobilenet", net_hidden=64, net_pool=4, net_kernel=3)
-    model = nnx.eval_shape(lambda: Stylizer(config, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: StylizationNetwork(config, rngs=nnx.Rngs(0)))
     # Per level: 2 nets of 3x3 512-64 and 3x3 64-C*C or 64-C, with biases.
     first = 512 * 64 * 9 + 64
     expected = sum(2 * first + (64 * 9 + 1) * (c * c + c) for c in (32, 64, 128))
@@ -171,7 +173,7 @@ def test_parameters_of_the_papers_network():
     assert round(expected / 1e6, 1) == 14.3
     # With 1x1 kernels the largest of these convolutions has 1.0 M.
     small = dataclasses.replace(config, net_kernel=1)
-    model = nnx.eval_shape(lambda: Stylizer(small, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: StylizationNetwork(small, rngs=nnx.Rngs(0)))
     assert round(parameters(model.codes["level3"].weight_net.last) / 1e6, 1) == 1.1
 
 
