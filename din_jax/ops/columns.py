@@ -17,7 +17,7 @@ def product(columns: Array, kernel: Array, kept: jnp.dtype) -> Array:
     if _is_depthwise(columns, kernel):
         # Elementwise, so that it becomes part of the loop that samples.
         weights = kernel[..., 0, :].astype(kept)
-        weights = weights[:, None] if image else weights
+        weights = weights[:, None] if image else weights[None, None]
         return (columns.astype(kept) * weights).sum(2)
     if per_group == channels:
         columns = columns.reshape(batch, points, taps * channels)
@@ -44,7 +44,7 @@ def product_gradient(columns: Array, kernel: Array, gradient: Array) -> tuple[Ar
         batch, taps, 1, channels
     )
     weights = kernel[..., 0, :]
-    weights = weights[:, None] if kernel.ndim == 4 else weights
+    weights = weights[:, None] if kernel.ndim == 4 else weights[None, None]
     return gradient[:, :, None] * weights, to_kernel if kernel.ndim == 4 else to_kernel.sum(0)
 
 

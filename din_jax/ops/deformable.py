@@ -36,6 +36,7 @@ from jax import Array, lax
 
 from din_jax.ops import sampling
 from din_jax.ops.columns import product, product_gradient
+from din_jax.ops.widening import wide_type, widen
 
 FORMS = ("taps", "im2col")
 
@@ -98,7 +99,7 @@ def deformable_conv(
     rows = -(-height // blocks)
     steps = side**2 if form == "taps" else 1
     grid = _Grid(side, stride, dilation, groups, steps, blocks, rows)
-    offsets = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32))
+    offsets = widen(offsets)
     mask = None if mask is None else mask.astype(offsets.dtype)
     if blocks * rows > height:  # equal blocks, the last filled up with rows to be dropped
         filling = ((0, 0), (0, blocks * rows - height), (0, 0), (0, 0))
@@ -127,7 +128,7 @@ def _by_block(x: Array, offsets: Array, mask: Array | None, kernel: Array, grid:
     Returns:
       [B, H, W, O] of the type of x, with the rows and columns of `offsets`.
     """
-    kept = sampling.sum_type(x, offsets)
+    kept = wide_type(x, offsets)
     batch, height, width, _ = offsets.shape
 
     def add_block(y, block):
@@ -155,7 +156,7 @@ def _by_block_backward(grid, saved, gradient):
     x, all_offsets, all_masks, kernels = saved
     batch, height, width, _ = all_offsets.shape
     channels = x.shape[-1] // grid.groups
-    kept = sampling.sum_type(x, all_offsets)
+    kept = wide_type(x, all_offsets)
 
     def add_block(totals, block):
         to_y = _rows(grid, gradient, block).reshape(batch, grid.rows * width, kernels.shape[-1])
@@ -228,17 +229,17 @@ def _blocks(rows: int | None, batch: int, height: int, columns: int) -> int:
 
 
 def _origin(grid: _Grid, block: Array, step: Array, width: int, shape: tuple[int, ...]) -> Array:
-    """Undisturbed points of a step, int32 [N, taps, 1, 2]; `shape` is that of its offsets."""
+    """Undisturbed points of a step, int32 [1, N, taps, 1, 2]; `shape` is that of its offsets."""
     _, points, taps, _, _ = shape
     point = jnp.arange(points, dtype=jnp.int32)[:, None]
-    tap = step.astype(jnp.int32) * taps + jnp.arange(taps, dtype=jnp.int32)
+    tap = step.astype(jnp.int32) * taps + jnp.arange(taps, dtype=jnp.int32)[None]
     pixel = (block.astype(jnp.int32) * grid.rows + point // width, point % width)
     moved = (tap // grid.side, tap % grid.side)
     axes = [
         grid.stride * start + grid.dilation * (index - grid.side // 2)
         for start, index in zip(pixel, moved, strict=True)
     ]
-    return jnp.stack(axes, -1)[:, :, None]
+    return jnp.stack(axes, -1)[None, :, :, None]
 
 
 def _columns(x: Array, pixels: sampling.Corners, shape: tuple[int, ...]) -> Array:

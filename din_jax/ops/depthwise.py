@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from din_jax.ops.padding import reflect_pad
+from din_jax.ops.widening import wide_type
 
 
 def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -> Array:
@@ -39,7 +40,7 @@ def _sum_of_products(
     padded: Array, kernel: Array, size: tuple[int, int], stride: int = 1, dilation: int = 1
 ) -> Array:
     taps = shifted_taps(padded, kernel.shape[0], size, stride, dilation)
-    return sum(tap * kernel[i, j] for (i, j), tap in taps)
+    return sum(tap * kernel[i, j].reshape(-1, 1, 1, tap.shape[-1]) for (i, j), tap in taps)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -92,7 +93,7 @@ def _kernel_gradient(
     """
     b, height, width, channels = gradient.shape
     side = kernel.shape[0]
-    wide = jnp.promote_types(padded.dtype, jnp.float32)
+    wide = wide_type(padded)
     stop = (width - 1) * stride + 1
 
     def add_row(totals, row):

@@ -26,6 +26,7 @@ from din_jax.ops.depthwise import shifted_depthwise, shifted_taps
 from din_jax.ops.normalization import Affine, instance_affine
 from din_jax.ops.padding import reflect_pad, zero_border
 from din_jax.ops.statistics import EPSILON
+from din_jax.ops.widening import wide_type
 from din_jax.ops.winograd import winograd_conv
 
 FORMS = ("auto", "vmap", "matmul", "winograd")
@@ -133,13 +134,14 @@ def normalized_dynamic_conv(
     if form == "vmap" or kernel.shape[1] > 1 or (affine.matrix is not None and groups > 1):
         return dynamic_conv(affine(x), kernel, bias, form, dilation=dilation)
     if affine.matrix is not None:
-        matrix = affine.matrix.astype(jnp.promote_types(affine.matrix.dtype, kernel.dtype))
-        kernel = (matrix @ kernel[:, 0, 0])[:, None, None]
+        wide = wide_type(affine.matrix, kernel)
+        kernel = (affine.matrix.astype(wide) @ kernel[:, 0, 0].astype(wide))[:, None, None]
     if affine.scale is not None:
         scale = jnp.broadcast_to(affine.scale, (x.shape[0], x.shape[-1]))
         per_group = scale.reshape(x.shape[0], groups, -1).transpose(0, 2, 1)
         per_output = jnp.repeat(per_group, kernel.shape[-1] // groups, axis=-1)
-        kernel = kernel * per_output[:, None, None]
+        wide = wide_type(affine.scale, kernel)
+        kernel = kernel.astype(wide) * per_output[:, None, None].astype(wide)
     # Centering before the product keeps the digits of maps whose mean is far from zero.
     return dynamic_conv(Affine(affine.mean)(x), kernel, bias, form)
 

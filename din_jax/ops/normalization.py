@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from din_jax.ops.statistics import EPSILON, mean_and_std, mean_and_variance
+from din_jax.ops.widening import wide_type
 
 
 class Affine(NamedTuple):
@@ -27,9 +28,10 @@ class Affine(NamedTuple):
 
     def __call__(self, x: Array) -> Array:
         """[B, H, W, C] -> the same, of the type of x."""
-        y = x - self.mean[:, None, None]
+        wide = wide_type(x, self.mean)
+        y = x.astype(wide) - self.mean[:, None, None].astype(wide)
         if self.scale is not None:
-            y = y * self.scale[:, None, None]
+            y = y * self.scale[:, None, None].astype(wide)
         y = y.astype(x.dtype)
         if self.matrix is not None:
             b, h, w, c = y.shape
@@ -69,5 +71,6 @@ def adain(content: Array, style: Array, epsilon: float = EPSILON) -> Array:
       [B, H, W, C] with the channel means and standard deviations of the style.
     """
     mean, std = mean_and_std(style, epsilon)
-    y = instance_norm(content, epsilon) * std[:, None, None] + mean[:, None, None]
+    y = instance_norm(content, epsilon).astype(std.dtype)
+    y = y * std[:, None, None] + mean[:, None, None]
     return y.astype(content.dtype)

@@ -95,7 +95,7 @@ def _each_border_line(padded: Array, axis: int, width: int, between: bool, chang
 
     def one(i, padded):
         outside = width - 1 - i // 2
-        inside = width + i // 2 + between
+        inside = width + i // 2 + int(between)
         first_end = i % 2 == 0
         lines = [jnp.where(first_end, line, last - line) for line in (outside, inside)]
         return change(padded, axis, *lines)

@@ -24,8 +24,8 @@ class Preprocessing:
 
     def __call__(self, images: Array) -> Array:
         """Images [B, H, W, 3], RGB in [0, 1], to the network's input of the same shape."""
-        mean = jnp.asarray(self.mean, images.dtype)
-        std = jnp.asarray(self.std, images.dtype)
+        mean = jnp.asarray(self.mean, images.dtype)[None, None, None]
+        std = jnp.asarray(self.std, images.dtype)[None, None, None]
         y = (images * self.scale - mean) / std
         return y[..., ::-1] if self.bgr else y
 

@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array, lax
 
 from din_jax.ops.padding import repeat_border
+from din_jax.ops.widening import wide_type
 
 _EXACT = lax.Precision.HIGHEST
 
@@ -93,7 +94,7 @@ def _max_pool_backward(x: Array, gradient: Array) -> tuple[Array]:
     def share(x: Array, axis: int) -> tuple[Array, Array]:
         """What part of the gradient goes to x and not to its neighbor, and the larger of both."""
         other = jnp.flip(x, axis)
-        part = jnp.where(x > other, 1, jnp.where(x < other, 0, 0.5)).astype(gradient.dtype)
+        part = jnp.where(x > other, 1.0, jnp.where(x < other, 0.0, 0.5)).astype(gradient.dtype)
         return part, jnp.maximum(x, other)
 
     across, larger = share(blocks, 4)
@@ -132,7 +133,7 @@ def adaptive_average_pool(x: Array, rows: int, columns: int | None = None) -> Ar
       [B, rows, columns, C] of the type of x.
     """
     columns = rows if columns is None else columns
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = wide_type(x)
     down = jnp.asarray(_pooling_matrix(x.shape[1], rows), wide)
     across = jnp.asarray(_pooling_matrix(x.shape[2], columns), wide)
     with jax.named_scope("pool"):

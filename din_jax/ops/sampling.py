@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.widening import wide_type
+
 # Rows of the table and the weight of each: int32 and float32, [B, M] with M = points x groups.
 Corners = list[tuple[Array, Array]]
 
@@ -95,18 +97,13 @@ def _sample_forward(x, positions):
 
 def _sample_backward(saved, gradient):
     x, positions = saved
-    total = jnp.zeros(as_table(x, positions.shape[-2]).shape, sum_type(x, positions))
+    total = jnp.zeros(as_table(x, positions.shape[-2]).shape, wide_type(x, positions))
     total = add(total, corners(x.shape, positions), gradient)
     to_positions, _ = slopes(x, positions, gradient)
     return total.reshape(x.shape).astype(x.dtype), to_positions.astype(positions.dtype)
 
 
 _sample.defvjp(_sample_forward, _sample_backward)
-
-
-def sum_type(x: Array, offsets: Array) -> jnp.dtype:
-    """The type that sums are kept in: float32, or wider where an input is."""
-    return jnp.promote_types(jnp.promote_types(x.dtype, offsets.dtype), jnp.float32)
 
 
 def as_table(x: Array, groups: int) -> Array:
@@ -127,7 +124,7 @@ def corners(
     Args:
       shape: of the map, (B, H, W, C).
       offsets: [B, ..., G, 2], in pixels from the origin.
-      origin: int32, broadcast to the shape of `offsets`; None is the map's first pixel.
+      origin: int32, of as many axes as `offsets`; None is the map's first pixel.
       scale: [B, ..., G], multiplies the weights; None is 1.
       slope: "y" or "x" gives the weights of the derivative along it instead of the value.
 
@@ -140,7 +137,8 @@ def corners(
         size = shape[1 + axis]
         start = jnp.int32(0) if origin is None else origin[..., axis]
         # Beyond this range both pixels lie outside in any case; larger numbers are no int32.
-        near = jnp.clip(offsets[..., axis], -2 - start, size - start)
+        ends_at = [(end - start).astype(offsets.dtype) for end in (-2, size)]
+        near = jnp.clip(offsets[..., axis], *ends_at)
         whole = jnp.floor(near)
         after = near - whole
         first = start + whole.astype(jnp.int32)
@@ -148,13 +146,13 @@ def corners(
         weights = (-one, one) if slope == name else (one - after, after)
         ends.append(
             [
-                (jnp.clip(pixel, 0, size - 1), weight * ((pixel >= 0) & (pixel < size)))
+                (jnp.clip(pixel, 0, size - 1), weight * _inside(pixel, size, weight.dtype))
                 for pixel, weight in zip((first, first + 1), weights, strict=True)
             ]
         )
     groups = offsets.shape[-2]
     table_rows = (offsets.shape[0], math.prod(offsets.shape[1:-1]))
-    group = jnp.arange(groups, dtype=jnp.int32)
+    group = jnp.arange(groups, dtype=jnp.int32).reshape((1,) * (offsets.ndim - 2) + (groups,))
     pixels = []
     for y, weight_y in ends[0]:
         for x, weight_x in ends[1]:
@@ -164,10 +162,17 @@ def corners(
     return pixels
 
 
+def _inside(pixel: Array, size: int, dtype: jnp.dtype) -> Array:
+    return ((pixel >= 0) & (pixel < size)).astype(dtype)
+
+
 def read(table: Array, pixels: Corners) -> Array:
     """sum over the corners of weight * row: [B, M, C / G], float32 or wider."""
     take = jax.vmap(lambda rows, index: rows.at[index].get(mode="promise_in_bounds"))
-    return sum(take(table, row) * weight[..., None] for row, weight in pixels)
+    kept = wide_type(table, pixels[0][1])
+    return sum(
+        take(table, row).astype(kept) * weight[..., None].astype(kept) for row, weight in pixels
+    )
 
 
 def slopes(
@@ -188,13 +193,14 @@ def slopes(
       The shape of `offsets` and that of `scale`, None without one; float32 or wider.
     """
     table = as_table(x, offsets.shape[-2])
-    ones = jnp.ones((table.shape[-1], 1), sum_type(x, offsets))
+    ones = jnp.ones((table.shape[-1], 1), wide_type(x, offsets))
     kinds = [(scale, "y"), (scale, "x")] + ([] if scale is None else [(None, None)])
     results = []
     for weight, slope in kinds:
         # The compiler would share the reads of one kind with the next, and so write them out.
         offsets, values = lax.optimization_barrier((offsets, values))
-        terms = read(table, corners(x.shape, offsets, origin, weight, slope)) * values
+        terms = read(table, corners(x.shape, offsets, origin, weight, slope))
+        terms = terms * values.astype(terms.dtype)
         # A sum as a product: XLA on CPU does not vectorize a sum over reads (40 ms against 2).
         dot = jnp.matmul(terms, ones, precision=lax.Precision.HIGHEST)
         results.append(dot.reshape(offsets.shape[:-1]))
@@ -209,7 +215,7 @@ def add(total: Array, pixels: Corners, values: Array) -> Array:
 
     def add_corner(total, pixel):
         row, weight = pixel
-        terms = (values * weight[..., None]).astype(total.dtype)
+        terms = values.astype(total.dtype) * weight[..., None].astype(total.dtype)
         put = jax.vmap(lambda t, index, v: t.at[index].add(v, mode="promise_in_bounds"))
         return put(total, row, terms), None
 

@@ -7,6 +7,7 @@ from jax import Array, lax
 
 from din_jax.ops.normalization import instance_norm
 from din_jax.ops.statistics import EPSILON
+from din_jax.ops.widening import widen
 
 
 def spatial_instance_norm(x: Array, weight: Array, bias: Array, epsilon: float = EPSILON) -> Array:
@@ -42,7 +43,7 @@ def spatial_affine(x: Array, weight: Array, bias: Array) -> Array:
                 "channels."
             )
     weight, bias = resize_map(weight, h, w), resize_map(bias, h, w)
-    return (x * weight + bias).astype(x.dtype)
+    return (x.astype(weight.dtype) * weight + bias.astype(weight.dtype)).astype(x.dtype)
 
 
 def resize_map(x: Array, rows: int, columns: int) -> Array:
@@ -54,8 +55,11 @@ def resize_map(x: Array, rows: int, columns: int) -> Array:
     reduced to 9 x 11 differ by more than their largest value.
     """
     with jax.named_scope("resize"):
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        down, across = _resize_matrix(x.shape[1], rows), _resize_matrix(x.shape[2], columns)
+        wide = widen(x)
+        down, across = (
+            jnp.asarray(_resize_matrix(*sizes), wide.dtype)
+            for sizes in ((x.shape[1], rows), (x.shape[2], columns))
+        )
         return jnp.einsum("bhwc,hr,wq->brqc", wide, down, across, precision=lax.Precision.HIGHEST)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.widening import wide_type, widen
+
 EPSILON = 1e-5
 _EXACT = lax.Precision.HIGHEST
 
@@ -23,7 +25,7 @@ def mean_and_variance(x: Array, weights: Array | None = None) -> tuple[Array, Ar
     Returns:
       Two arrays [B, C], float32 or wider.
     """
-    x = _widen(x)
+    x = widen(x)
     shares = None if weights is None else _shares(weights)
     mean = _mean(x, shares)
     return mean, _mean(jnp.square(x - mean[:, None, None]), shares)
@@ -35,7 +37,7 @@ def mean_and_covariance(x: Array, weights: Array | None = None) -> tuple[Array, 
     cov = 1/(HW) sum (x - mu) (x - mu)^T, products in full float32 on every backend; its diagonal is
     the variance. `x` and `weights` as in `mean_and_variance`.
     """
-    x = _widen(x)
+    x = widen(x)
     shares = None if weights is None else _shares(weights)
     mean = _mean(x, shares)
     flat = (x - mean[:, None, None]).reshape(x.shape[0], -1, x.shape[-1])
@@ -43,13 +45,9 @@ def mean_and_covariance(x: Array, weights: Array | None = None) -> tuple[Array, 
     return mean, jnp.einsum("bni,bnj->bij", weighted, flat, precision=_EXACT)
 
 
-def _widen(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
 def _shares(weights: Array) -> Array:
     """[B, H, W] to [B, H, W, 1] with sum 1 in each image, or 0 where nothing is there to share."""
-    weights = _widen(weights)
+    weights = widen(weights)
     total = weights.sum((1, 2), keepdims=True)
     return (weights / jnp.where(total > 0, total, 1))[..., None]
 
@@ -99,6 +97,6 @@ def gram_matrix(x: Array) -> Array:
     """
     _, h, w, c = x.shape
     flat = x.reshape(x.shape[0], h * w, c)
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = wide_type(x)
     gram = jnp.einsum("bni,bnj->bij", flat, flat, precision=_EXACT, preferred_element_type=wide)
     return gram / (h * w * c)

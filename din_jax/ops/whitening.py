@@ -53,7 +53,7 @@ def wct(content: Array, style: Array, epsilon: float = EPSILON) -> Array:
         covariance_root(to_covariance, epsilon),
         precision=lax.Precision.HIGHEST,
     )
-    centered = content - mean[:, None, None]
+    centered = content.astype(mean.dtype) - mean[:, None, None]
     flat = centered.reshape(len(content), -1, content.shape[-1])
     y = jnp.matmul(flat, matrix, precision=lax.Precision.HIGHEST).reshape(content.shape)
     return (y + to_mean[:, None, None]).astype(content.dtype)
