@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from din_jax.ops.statistics import gram_matrix, mean_and_std
+from din_jax.ops.widening import wide_type, widen
 
 Features = Mapping[str, Array]
 Statistics = Mapping[str, tuple[Array, Array]]
 
 
 def _mse(a: Array, b: Array) -> Array:
-    wide = jnp.promote_types(jnp.promote_types(a.dtype, b.dtype), jnp.float32)
+    wide = wide_type(a, b)
     return jnp.mean(jnp.square(a.astype(wide) - b.astype(wide)))
 
 
@@ -54,4 +55,4 @@ def total_variation(images: Array) -> Array:
     """Mean absolute difference between neighbors, down and across; images [B, H, W, C]."""
     down = jnp.abs(images[:, 1:] - images[:, :-1]).mean()
     across = jnp.abs(images[:, :, 1:] - images[:, :, :-1]).mean()
-    return (down + across).astype(jnp.promote_types(images.dtype, jnp.float32))
+    return widen(down + across)

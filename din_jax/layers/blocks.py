@@ -39,7 +39,7 @@ class Conv(nnx.Module):
         apply = depthwise_conv2d if self.depthwise else conv2d
         y = apply(x, self.kernel[...], self.stride)
         with jax.named_scope("bias"):
-            return y + self.bias[...].astype(x.dtype)
+            return y + self.bias[...].astype(x.dtype)[None, None, None]
 
 
 def relu(x: Array) -> Array:

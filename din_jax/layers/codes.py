@@ -30,7 +30,7 @@ class LayerCode(NamedTuple):
 
     def change(self) -> Array:
         """Kernel minus the identity, [B, K, K, I / groups, O]."""
-        return self.kernel - identity_kernel(*self.kernel.shape[1:])
+        return self.kernel - identity_kernel(*self.kernel.shape[1:])[None]
 
 
 class MapCode(NamedTuple):
@@ -51,7 +51,8 @@ StyleCode = dict[str, AnyCode]
 
 def identity_kernel(rows: int, columns: int, per_group: int, channels: int) -> Array:
     """The kernel [K, K, C / groups, C] that changes nothing: one at the center of each channel."""
-    own = (jnp.arange(channels) % per_group == jnp.arange(per_group)[:, None]).astype(jnp.float32)
+    place = jnp.arange(channels)[None] % per_group
+    own = (place == jnp.arange(per_group)[:, None]).astype(jnp.float32)
     return jnp.zeros((rows, columns, per_group, channels)).at[rows // 2, columns // 2].set(own)
 
 

@@ -1,7 +1,6 @@
 """The deformable transform: the style gives kernel and bias, the content where they read."""
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
@@ -9,6 +8,7 @@ from din_jax.layers.blocks import Conv
 from din_jax.layers.codes import LayerCode
 from din_jax.ops.deformable import deformable_conv
 from din_jax.ops.normalization import Affine
+from din_jax.ops.widening import widen
 
 
 class DeformableTransform(nnx.Module):
@@ -51,8 +51,7 @@ class DeformableTransform(nnx.Module):
 
     def points_read(self, normalized: Array) -> tuple[Array, Array | None]:
         """Offsets [B, H, W, groups K K 2] in pixels, (y, x), and the factors or None."""
-        x = normalized.astype(jnp.promote_types(normalized.dtype, jnp.float32))
-        raw = self.offset_net(self.input_scale * x)
+        raw = self.offset_net(self.input_scale * widen(normalized))
         if not self.modulated:
             return raw, None
         return raw[..., : 2 * self.points], 2 * jax.nn.sigmoid(raw[..., 2 * self.points :])

@@ -1,13 +1,13 @@
 """Weight net and bias net: from style features to the kernel and bias of a styled layer."""
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from din_jax.layers.blocks import Conv
 from din_jax.layers.codes import LayerCode, MapCode, identity_kernel
 from din_jax.ops.resizing import adaptive_average_pool
+from din_jax.ops.widening import widen
 
 # The nets learn ten times faster than the rest, and Adam moves every weight by about the learning
 # rate. Small inputs and large first weights make that step small against the weights (an equalized
@@ -50,7 +50,8 @@ class DynamicNet(nnx.Module):
 
     def hidden(self, features: Array) -> Array:
         """Activations of the hidden layer, [B, h, w, hidden]; units that stay below 0 are dead."""
-        return hidden_units(adaptive_average_pool(as_float(features), self.pool), self.first)
+        # Whatever the network computes in: kernels are small differences.
+        return hidden_units(adaptive_average_pool(widen(features), self.pool), self.first)
 
     def __call__(self, features: Array) -> Array:
         x = self.hidden(features)
@@ -67,11 +68,6 @@ def hidden_units(x: Array, conv: Conv) -> Array:
     x = conv(x * INPUT_SCALE)
     with jax.named_scope("relu"):
         return jax.nn.leaky_relu(x, 0.2)
-
-
-def as_float(x: Array) -> Array:
-    """At least float32, whatever the network computes in: kernels are small differences."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 class DynamicCode(nnx.Module):
@@ -120,7 +116,7 @@ class DynamicCode(nnx.Module):
     def __call__(self, features: Array) -> LayerCode:
         kernel = self.kernel_scale * self.weight_net(features).reshape(-1, *self.shape)
         bias = BIAS_GAIN * self.scale * self.bias_net(features).mean((1, 2))
-        return LayerCode(kernel + identity_kernel(*self.shape), bias)
+        return LayerCode(kernel + identity_kernel(*self.shape)[None], bias)
 
     def diagnostics(self, features: Array) -> dict[str, Array]:
         return {"dead_units": dead_units(self.weight_net, features)}
@@ -136,7 +132,7 @@ class MapNet(nnx.Module):
 
     def hidden(self, features: Array) -> Array:
         """Activations of the hidden layer, [B, grid, grid, hidden]."""
-        return hidden_units(adaptive_average_pool(as_float(features), self.grid), self.first)
+        return hidden_units(adaptive_average_pool(widen(features), self.grid), self.first)
 
     def __call__(self, features: Array) -> Array:
         return self.last(self.hidden(features))

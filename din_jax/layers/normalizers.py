@@ -22,6 +22,7 @@ from jax import Array, lax
 from din_jax.ops.normalization import Affine
 from din_jax.ops.statistics import EPSILON, mean_and_covariance, mean_and_variance
 from din_jax.ops.whitening import inverse_covariance_root
+from din_jax.ops.widening import wide_type
 
 
 class Moments(NamedTuple):
@@ -50,7 +51,7 @@ def pool_moments(parts: Sequence[Moments], weights: Array) -> Moments:
         return jnp.tensordot(jnp.asarray(weights, values.dtype), values, 1)
 
     mean = average(stacked.mean)
-    away = stacked.mean - mean
+    away = stacked.mean - mean[None]
     variance, covariance = stacked.variance, stacked.covariance
     if variance is not None:
         variance = average(variance + jnp.square(away))
@@ -126,7 +127,7 @@ class NoNorm:
     """x itself; its only statistic is the zero that is subtracted."""
 
     def statistics(self, x: Array, weights: Array | None = None) -> Moments:
-        return Moments(jnp.zeros((1, x.shape[-1]), jnp.promote_types(x.dtype, jnp.float32)))
+        return Moments(jnp.zeros((1, x.shape[-1]), wide_type(x)))
 
     def affine(self, moments: Moments) -> Affine:
         return Affine(moments.mean)

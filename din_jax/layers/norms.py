@@ -6,6 +6,7 @@ from flax import nnx
 from jax import Array
 
 from din_jax.ops.normalization import instance_norm
+from din_jax.ops.widening import widen
 
 
 class InstanceNorm(nnx.Module):
@@ -17,9 +18,9 @@ class InstanceNorm(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         with jax.named_scope("norm"):
-            return instance_norm(x) * self.scale[...].astype(x.dtype) + self.bias[...].astype(
-                x.dtype
-            )
+            numbers = (p[...].astype(x.dtype) for p in (self.scale, self.bias))
+            scale, bias = (p[None, None, None] for p in numbers)
+            return instance_norm(x) * scale + bias
 
 
 class BatchNorm(nnx.BatchNorm):
@@ -32,8 +33,7 @@ class BatchNorm(nnx.BatchNorm):
 
     def __call__(self, x: Array) -> Array:
         with jax.named_scope("norm"):
-            wide = jnp.promote_types(x.dtype, jnp.float32)
-            return super().__call__(x.astype(wide)).astype(x.dtype)
+            return super().__call__(widen(x)).astype(x.dtype)
 
 
 class RunningStandardize(nnx.Module):
@@ -58,10 +58,10 @@ class RunningStandardize(nnx.Module):
             sample = jax.lax.stop_gradient(x)
             mean = mean + rate * (sample.mean(0) - mean)
             # About the running mean: one batch of four says little about a deviation.
-            deviation = jnp.square(sample - mean).mean(0)
+            deviation = jnp.square(sample - mean[None]).mean(0)
             variance = variance + rate * (deviation - variance)
             self.mean[...], self.variance[...], self.updates[...] = mean, variance, n + 1
-        return (x - mean) / (jnp.sqrt(variance) + 1e-2)
+        return (x - mean[None]) / (jnp.sqrt(variance) + 1e-2)[None]
 
 
 class Identity(nnx.Module):

@@ -65,7 +65,7 @@ def vgg_features(
         p = params[name]
         x = conv2d(x, p["kernel"])
         with jax.named_scope("bias"):
-            x = x + p["bias"].astype(x.dtype)
+            x = x + p["bias"].astype(x.dtype)[None, None, None]
         x = relu(x)
         relu_name = name.replace("conv", "relu")
         if relu_name in layers:

@@ -64,7 +64,7 @@ class Steps:
         new, metrics = self.step(state, batch, vgg, frozen, allowed=done == i)
         moved = new.step > state.step
         sums = {name: total + jnp.where(moved, metrics[name], 0) for name, total in sums.items()}
-        return new, sums, done + moved
+        return new, sums, done + moved.astype(done.dtype)
 
     def _loop(self, state: TrainState, count: Array, *rest) -> Result:
         zero = jnp.zeros((), jnp.int32)

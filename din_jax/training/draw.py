@@ -79,7 +79,7 @@ class Cropper:
         across, first_column = _weights(corner[1], scale[1], columns, self.crop, reach)
         i = jnp.clip(first_row + jnp.arange(reach), 0, rows - 1)
         j = jnp.clip(first_column + jnp.arange(reach), 0, columns - 1)
-        window = pictures.pixels[pictures.starts[index] + i[:, None] * columns + j]
+        window = pictures.pixels[pictures.starts[index] + i[:, None] * columns + j[None]]
         window = window.astype(jnp.float32)
         high = jax.lax.Precision.HIGHEST
         half = jnp.einsum("im,mnc->inc", down, window, precision=high)
@@ -88,24 +88,25 @@ class Cropper:
 
 def resized_sizes(size: Array, short: Array) -> Array:
     """Rows and columns, float32 [2], of a picture resized to a short side, aspect ratio kept."""
+    size = size.astype(jnp.float32)
     longer = jnp.round(size * (short / size.min()))
     return jnp.where(size == size.min(), short, jnp.maximum(short, longer))
 
 
 def _weights(corner: Array, scale: Array, size: Array, crop: int, reach: int):
     """The filter along an axis, [crop, reach], and the source pixel of its first column."""
-    centers = (corner + jnp.arange(crop) + 0.5) * scale
+    centers = (corner + jnp.arange(crop, dtype=jnp.float32) + 0.5)[:, None] * scale
     width = jnp.maximum(scale, 1.0)
     first = jnp.floor(corner * scale - width).astype(jnp.int32)
-    pixels = first + jnp.arange(reach)
-    weights = jnp.maximum(0, 1 - jnp.abs(pixels + 0.5 - centers[:, None]) / width)
+    pixels = first + jnp.arange(reach)[None]
+    weights = jnp.maximum(0, 1 - jnp.abs(pixels.astype(jnp.float32) + 0.5 - centers) / width)
     weights = jnp.where((pixels >= 0) & (pixels < size), weights, 0)
     return weights / weights.sum(1, keepdims=True), first
 
 
 def jitter_colors(image: Array, strength: float, key: Array) -> Array:
     """`data.crops.jitter_colors` on float32 [H, W, 3] in 0..255; not rounded, not clipped."""
-    luma = jnp.asarray(LUMA, jnp.float32)
+    luma = jnp.asarray(LUMA, jnp.float32)[None, None]
     brightness, contrast, saturation = 1 + strength * (jax.random.uniform(key, (3,)) - 0.5)
     image = image * brightness
     mean = (image * luma).sum(-1).mean()

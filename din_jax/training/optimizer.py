@@ -1,5 +1,7 @@
 """Adam in two groups: encoder and decoder at 1x, weight and bias nets at 10x (Jing et al. 2020)."""
 
+from collections.abc import Callable
+
 import jax
 import optax
 
@@ -42,5 +44,15 @@ def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformat
         {"base": adam(1.0), "dynamic": adam(config.dynamic_multiplier)}, parameter_labels
     )
     if config.clip > 0:
-        return optax.chain(optax.clip_by_global_norm(config.clip), groups)
-    return groups
+        groups = optax.chain(optax.clip_by_global_norm(config.clip), groups)
+    return optax.GradientTransformation(groups.init, _promoting(groups.update))
+
+
+def _promoting(update: Callable) -> Callable:
+    """Optax counts steps in int32 and raises floats to that power, which is no strict promotion."""
+
+    def promoted(*args, **kwargs):
+        with jax.numpy_dtype_promotion("standard"):
+            return update(*args, **kwargs)
+
+    return promoted

@@ -135,7 +135,8 @@ class Objective:
 
 def to_float(images: Array, dtype) -> Array:
     """uint8 [0, 255] to floats in [0, 1]."""
-    return (images.astype(jnp.promote_types(dtype, jnp.float32)) / 255).astype(dtype)
+    wide = dtype if dtype.itemsize > 4 else jnp.float32
+    return (images.astype(wide) / 255).astype(dtype)
 
 
 def code_statistics(code: StyleCode) -> Metrics:

@@ -108,14 +108,14 @@ def _calibrate(
         x, bias, means = _layer(x, kernel, layer["bias"], center=center)
         before = np.where(np.asarray(means) > 0, np.asarray(means), np.float32(1))
         rescaled[name] = {"kernel": kernel / before, "bias": np.asarray(bias) / before}
-        x = x / before
+        x = x / before[None, None, None]
     return rescaled
 
 
 def _one_layer(x: Array, kernel: Array, bias: Array, center: bool) -> tuple[Array, Array, Array]:
     y = conv2d(x, kernel)
     bias = -y.mean((0, 1, 2)) if center else bias
-    y = jax.nn.relu(y + bias)
+    y = jax.nn.relu(y + bias[None, None, None])
     return y, bias, y.mean((0, 1, 2))
 
 
