@@ -4,13 +4,16 @@ Said by name, not left to JAX's promotion of types, so that the operations also 
 strict (`jax.numpy_dtype_promotion("strict")`).
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 
 def wide_type(*arrays: Array) -> jnp.dtype:
     """float32, or the widest type of some arrays of float types where that is wider."""
-    return max((jnp.dtype(jnp.float32), *(x.dtype for x in arrays)), key=lambda t: t.itemsize)
+    # NumPy's float64 is float32 here unless JAX is told otherwise.
+    types = (jax.dtypes.canonicalize_dtype(x.dtype) for x in arrays)
+    return max((jnp.dtype(jnp.float32), *types), key=lambda t: t.itemsize)
 
 
 def widen(x: Array) -> Array:
