@@ -11,6 +11,7 @@ from din_jax.training.state import TrainState
 
 Sums = dict[str, Array]
 Result = tuple[TrainState, Sums, Array]
+Carry = tuple[TrainState, Sums, Array, Array]  # steps done, and begun
 
 
 class Steps:
@@ -38,9 +39,8 @@ class Steps:
         self.step, self.draw, self.whole = step, draw, whole
         self.loop = jax.default_backend() != "cpu" if loop is None else loop
         function = self._loop if self.loop else self._one
-        self._compiled = jax.jit(
-            function, donate_argnums=0, out_shardings=(shardings, whole, whole)
-        )
+        places = (shardings, whole, whole) if self.loop else (shardings, whole, whole, whole)
+        self._compiled = jax.jit(function, donate_argnums=0, out_shardings=places)
         self._zeros: Sums | None = None  # on the host; finding them traces the whole step
 
     @property
@@ -49,36 +49,35 @@ class Steps:
         return self._compiled._cache_size()
 
     def __call__(self, state: TrainState, count: int, *rest) -> Result:
+        # Numbers are put on the devices in so many words, so that `jax.transfer_guard` can tell
+        # arrays that came unasked.
         if self.loop:
-            return self._compiled(state, np.int32(count), *rest)
+            return self._compiled(state, jax.device_put(np.int32(count), self.whole), *rest)
         if self._zeros is None:
             self._zeros = {k: np.zeros(x.shape, x.dtype) for k, x in self._sums(state, *rest)}
-        result = state, *jax.device_put((self._zeros, np.int32(0)), self.whole)
-        for i in range(count):
-            result = self._compiled(result, np.int32(i), *rest)
-        return result
+        carry = state, *jax.device_put((self._zeros, np.int32(0), np.int32(0)), self.whole)
+        for _ in range(count):
+            carry = self._compiled(carry, *rest)
+        return carry[:3]
 
-    def _one(self, result: Result, i: Array, taken, arrays, vgg, frozen) -> Result:
-        state, sums, done = result
+    def _one(self, carry: Carry, taken, arrays, vgg, frozen) -> Carry:
+        state, sums, done, i = carry
         batch = self.draw(arrays, taken, i, state.step)
         new, metrics = self.step(state, batch, vgg, frozen, allowed=done == i)
         moved = new.step > state.step
         sums = {name: total + jnp.where(moved, metrics[name], 0) for name, total in sums.items()}
-        return new, sums, done + moved.astype(done.dtype)
+        return new, sums, done + moved.astype(done.dtype), i + 1
 
     def _loop(self, state: TrainState, count: Array, *rest) -> Result:
         zero = jnp.zeros((), jnp.int32)
 
-        def unfinished(carry):
-            i, (_, _, done) = carry
+        def unfinished(carry: Carry) -> Array:
+            *_, done, i = carry
             return (i < count) & (done == i)
 
-        def body(carry):
-            i, result = carry
-            return i + 1, self._one(result, i, *rest)
-
         sums = {name: jnp.zeros(x.shape, x.dtype) for name, x in self._sums(state, *rest)}
-        return jax.lax.while_loop(unfinished, body, (zero, (state, sums, zero)))[1]
+        start = (state, sums, zero, zero)
+        return jax.lax.while_loop(unfinished, lambda carry: self._one(carry, *rest), start)[:3]
 
     def _sums(self, *arguments):
         """(name, shape and type) of each metric."""

@@ -135,7 +135,7 @@ class Objective:
 
 def to_float(images: Array, dtype) -> Array:
     """uint8 [0, 255] to floats in [0, 1]."""
-    wide = dtype if dtype.itemsize > 4 else jnp.float32
+    wide = dtype if jnp.dtype(dtype).itemsize > 4 else jnp.float32
     return (images.astype(wide) / 255).astype(dtype)
 
 

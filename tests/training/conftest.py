@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from din_jax.config import Config
+from din_jax.training.calls import Steps
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import Network, TrainState
 from din_jax.training.step import Objective, layers_read, make_train_step
@@ -74,6 +75,20 @@ def make_pictures(seed: int, count: int = 2) -> dict[str, np.ndarray]:
     coarse = rng.integers(0, 256, (2, count, 8, 8, 3), np.uint8)
     content, style = coarse.repeat(4, 2).repeat(4, 3)
     return {"content": content, "style": style}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_silent_transfers():
+    """The jitted step gets what lies on the devices already, or is put there in so many words."""
+    call = Steps.__call__
+
+    def guarded(self, *arguments):
+        with jax.transfer_guard("disallow"):
+            return call(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Steps, "__call__", guarded)
+        yield
 
 
 @pytest.fixture(scope="session")

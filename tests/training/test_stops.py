@@ -35,7 +35,7 @@ def advance(state, changed, allowed):
     """What a step does to its number; `changed` are metrics that are not 1."""
     metrics = {"total": jnp.ones(()), "gradient_norm": jnp.ones(())} | changed
     good = allowed & jnp.isfinite(metrics["total"]) & jnp.isfinite(metrics["gradient_norm"])
-    return state.replace(step=state.step + good), metrics
+    return state.replace(step=state.step + good.astype(jnp.int32)), metrics
 
 
 def saved_steps(run) -> list[int]:
