@@ -36,7 +36,9 @@ class Steps:
     def __init__(
         self, step: Callable, draw: Callable, shardings=None, whole=None, loop: bool | None = None
     ):
-        self.step, self.draw, self.whole = step, draw, whole
+        # Jitted, it is traced once for its metrics' shapes and for the program.
+        self.step = jax.jit(step, inline=True)
+        self.draw, self.whole = draw, whole
         self.loop = jax.default_backend() != "cpu" if loop is None else loop
         function = self._loop if self.loop else self._one
         places = (shardings, whole, whole) if self.loop else (shardings, whole, whole, whole)
@@ -84,6 +86,6 @@ class Steps:
 
         def metrics(state, taken, arrays, vgg, frozen):
             batch = self.draw(arrays, taken, jnp.zeros((), jnp.int32), state.step)
-            return self.step(state, batch, vgg, frozen)[1]
+            return self.step(state, batch, vgg, frozen, allowed=jnp.ones((), bool))[1]
 
         return jax.eval_shape(metrics, *arguments).items()
