@@ -188,8 +188,8 @@ def _stylize(
     model: StylizationNetwork = nnx.merge(graph, state)
     stylized = model.stylize(images.astype(jnp.float32) / 255, code).astype(jnp.float32)
     clipped = jnp.clip(stylized, 0, 1)
-    rows = jnp.arange(images.shape[1])[:, None] < sizes[:, 0, None, None]
-    columns = jnp.arange(images.shape[2]) < sizes[:, 1, None, None]
+    rows = jnp.arange(images.shape[1])[None, :, None] < sizes[:, 0, None, None]
+    columns = jnp.arange(images.shape[2])[None, None] < sizes[:, 1, None, None]
     changed = (stylized != clipped) & (rows & columns)[..., None]
     shares = changed.sum((1, 2, 3)) / (3 * sizes.prod(1))
     return jnp.round(clipped * 255).astype(jnp.uint8), shares

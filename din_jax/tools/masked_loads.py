@@ -15,15 +15,17 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 MASKED = re.compile(r"call .*@llvm\.masked\.(?:load|gather|expandload)\.")
+# What XLA on CPU does unless XLA_FLAGS say otherwise.
+DEFAULTS = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
 KERNEL = re.compile(r"\.([^.]+?)(?:_kernel_module)?\.ir-with-opt\.ll$")
 
 
 def masked_loads(function: Callable[..., Any], *inputs: Any) -> dict[str, int]:
     """How many masked loads each kernel of the compiled function holds, those without left out.
 
-    Reads LLVM's optimized code, which XLA writes out when asked. Depends on the processor: without
-    AVX2 or more there are none. The kernels are the same at every size at which the function takes
-    the same form.
+    Reads LLVM's optimized code, which XLA writes out when asked, as it is by default, whatever
+    XLA_FLAGS say. Depends on the processor: without AVX2 or more there are none. The kernels are
+    the same at every size at which the function takes the same form.
 
     Args:
       function: of arrays, traced and compiled anew; nothing is computed.
@@ -40,7 +42,7 @@ def masked_loads(function: Callable[..., Any], *inputs: Any) -> dict[str, int]:
         with tempfile.TemporaryDirectory() as folder:
             # A new function object, so that no earlier trace of another form is reused.
             lowered = jax.jit(lambda *args: function(*args)).lower(*inputs)
-            lowered.compile(compiler_options={"xla_dump_to": folder})
+            lowered.compile(compiler_options=DEFAULTS | {"xla_dump_to": folder})
             kernels = {path: path.read_text() for path in Path(folder).glob("*.ir-with-opt.ll")}
             assert any(Path(folder).iterdir()), "XLA wrote nothing out"
     finally:

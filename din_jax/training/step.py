@@ -227,7 +227,11 @@ def update_average(average: dict, params: dict, step: Array, decay: float) -> di
     """
     count = step.astype(jnp.float32)
     d = jnp.minimum(decay, (1 + count) / (10 + count))
-    return jax.tree.map(lambda a, p: d * a + (1 - d) * p, average, params) if average else {}
+
+    def mix(a: Array, p: Array) -> Array:
+        return d.astype(a.dtype) * a + (1 - d).astype(a.dtype) * p
+
+    return jax.tree.map(mix, average, params) if average else {}
 
 
 def make_eval_step(network: Network, objective: Objective, config: Config) -> Callable:
