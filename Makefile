@@ -29,13 +29,13 @@ demo: $(STAMP) ## stylize with the committed model, then train a small one; minu
 	$(PY) train.py --config configs/din.py:demo --workdir runs/demo
 
 test: lint ## lint, then run every test
-	$(PY) -m pytest -n auto
+	$(PY) -m pytest -n auto --dist worksteal
 
 parity: $(STAMP) ## install PyTorch (its CPU build) and compare numbers with it
 	@$(PY) -c 'import torch' 2>/dev/null \
 	    || $(PIP) install --quiet --retries 1 --index-url $(TORCH_INDEX) '$(TORCH)' 2>/dev/null \
 	    || $(PIP) install --quiet '$(TORCH)'
-	$(PY) -m pytest -n auto -m "not slow" tests/parity
+	XLA_FLAGS= $(PY) -m pytest -n auto -m "not slow" tests/parity
 	$(PY) -m parity --brief
 
 lint: $(STAMP) ## check the style of the code

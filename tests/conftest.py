@@ -8,6 +8,17 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# What compiles in a sixth of the time, before it runs a moment: LLVM without optimization, XLA
+# without MLIR and without cutting a program into parts. The tests of compiled code ask for what
+# users get (`din_jax.tools.masked_loads`), `make parity` compares it (XLA_FLAGS=).
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+# What is promoted or broadcast is written out, also in the commands that tests start.
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import pytest  # noqa: E402
 

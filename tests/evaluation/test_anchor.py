@@ -22,7 +22,7 @@ def decode(stored, x):
         if name == "U":
             x = upsample_nearest(x)
             continue
-        x = conv2d(x, stored[f"{name}_kernel"]) + stored[f"{name}_bias"]
+        x = conv2d(x, stored[f"{name}_kernel"]) + stored[f"{name}_bias"][None, None, None]
         x = x if name == order[-1] else jax.nn.relu(x)
     return x
 

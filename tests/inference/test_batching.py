@@ -52,7 +52,7 @@ def test_padding_mirrors_below_and_right(shape, multiple):
 
 
 def test_cache_compiles_once_per_shape_and_forgets_the_least_used():
-    cache = CompiledCache(lambda x, scale: x.sum() * scale["s"], limit=2)
+    cache = CompiledCache(lambda x, scale: x.sum() * scale["s"].astype(x.dtype), limit=2)
     scale = {"s": np.float32(2)}
 
     def call(size):

@@ -130,7 +130,7 @@ def test_a_fresh_dynamic_code_is_near_the_identity(kernel, pool):
     code = run(lambda rngs: dynamic_code(rngs, kernel=kernel, pool=pool), features)
     assert isinstance(code, LayerCode)
     assert code.kernel.shape == (5, 1, 1, 3, 3) and code.bias.shape == (5, 3)
-    assert np.abs(code.kernel[:, 0, 0] - np.eye(3)).max() < 0.15
+    assert np.abs(np.asarray(code.kernel[:, 0, 0]) - np.eye(3)).max() < 0.15
     assert np.abs(code.bias).max() < 0.6
 
 

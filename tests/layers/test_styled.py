@@ -76,7 +76,7 @@ def of_kind(kind, normalizer=None):
 
 def dense(code):
     """The same code as a full kernel."""
-    return LayerCode(jnp.eye(C) * code.kernel, code.bias)
+    return LayerCode(jnp.eye(C)[None, None, None] * code.kernel, code.bias)
 
 
 def test_instance_norm_is_the_identity_code(x):
@@ -89,7 +89,8 @@ def test_conditional_instance_norm_is_a_row_of_the_table(x):
     table.weight_table[...], table.bias_table[...] = weight, bias
     y = layer(x, table(jnp.asarray([2, 0])))
     for i, row in enumerate([2, 0]):
-        expected = instance_norm(x)[i] * weight[row] + bias[row]
+        scale, shift = np.asarray(weight[row]), np.asarray(bias[row])
+        expected = np.asarray(instance_norm(x)[i]) * scale + shift
         np.testing.assert_allclose(y[i], expected, atol=1e-5)
 
 
@@ -112,7 +113,7 @@ def test_wct_is_the_style_s_covariance_behind_whitening(x, style):
 
 
 def test_the_root_of_a_diagonal_covariance_is_adain_s_code(style):
-    variance = jnp.eye(C) * jnp.square(statistics_code(style).kernel[:, 0])[:, 0]
+    variance = jnp.eye(C)[None] * jnp.square(statistics_code(style).kernel[:, 0])[:, 0]
     root = covariance_root(variance, 0.0)
     np.testing.assert_allclose(root, dense(statistics_code(style)).kernel[:, 0, 0], atol=1e-5)
 
@@ -164,9 +165,9 @@ def test_a_region_of_everything_is_the_plain_code(x):
 
 
 def test_given_statistics_of_regions_are_used(x):
+    right = jnp.broadcast_to(jnp.linspace(0, 1, 5), (2, 6, 5))
     mixture = Regions([kernel_code(1), Blend([kernel_code(2), kernel_code(3)], jnp.ones(2) / 2)],
-                      jnp.stack([jnp.linspace(0, 1, 5) * jnp.ones((2, 6, 1)),
-                                 jnp.linspace(1, 0, 5) * jnp.ones((2, 6, 1))]))  # fmt: skip
+                      jnp.stack([right, 1 - right]))  # fmt: skip
     own = layer.statistics(x, mixture)
     np.testing.assert_allclose(layer(x, mixture, own), layer(x, mixture), atol=1e-6)
     assert np.abs(layer(x, mixture, (own[0], own[0])) - layer(x, mixture)).max() > 0.01
@@ -214,7 +215,7 @@ def test_every_method_has_a_source_and_every_transform_a_name():
 def test_spread_is_in_units_of_the_distance_from_the_identity(scale):
     """Kernels that have nothing in common but the identity spread by about 1, however small."""
     change = scale * normal(0, 64, 1, 1, C, C)
-    code = LayerCode(identity_kernel(1, 1, C, C) + change, jnp.zeros((64, C)))
+    code = LayerCode(identity_kernel(1, 1, C, C)[None] + change, jnp.zeros((64, C)))
     found = code_statistics(code)
     np.testing.assert_allclose(found["kernel_spread"], 1, atol=0.05)
     np.testing.assert_allclose(found["kernel_distance"], scale, rtol=0.1)

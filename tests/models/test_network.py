@@ -228,7 +228,7 @@ def test_a_tile_under_the_whole_s_statistics_is_a_piece_of_its_picture(backbone)
     changes = {"encoder_norm": "batch", "decoder_norm": "batch"} | VARIANTS["mobilenet style"]
     model = make(backbone, **changes)
     content, style = images(0, (1, 32, 96, 3)), images(1, (1, 32, 32, 3))
-    content = content * jnp.linspace(0.2, 1, 96)[:, None]
+    content = content * jnp.linspace(0.2, 1, 96)[None, None, :, None]
 
     @nnx.jit
     def paint(model, content, style):

@@ -91,7 +91,7 @@ def with_gradients(function):
 def test_no_operation_has_any(name):
     operation, *shapes = CASES[name]
     x, *others = (shape(*sizes) for sizes in shapes)
-    channels = shape(x.shape[-1])
+    channels = shape(1, 1, 1, x.shape[-1])
     function, inputs = between_neighbors(operation), (x, channels, channels, *others)
     assert masked_loads(function, *inputs) == {}
     gradient = jax.eval_shape(function, *inputs)
@@ -101,10 +101,12 @@ def test_no_operation_has_any(name):
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("kind", ["depthwise", "separable"])
 def test_no_block_has_any(kind, norm):
-    if kind == "depthwise":
-        block = ConvBlock(32, 32, 3, norm=norm, depthwise=True, rngs=nnx.Rngs(0))
-    else:
-        block = SeparableBlock(32, 16, norm=norm, rngs=nnx.Rngs(0))
+    def make():
+        if kind == "depthwise":
+            return ConvBlock(32, 32, 3, norm=norm, depthwise=True, rngs=nnx.Rngs(0))
+        return SeparableBlock(32, 16, norm=norm, rngs=nnx.Rngs(0))
+
+    block = nnx.eval_shape(make)
     block.eval()
     graph, state = nnx.split(block)
     run = lambda state, x: nnx.merge(graph, state)(x)  # noqa: E731
@@ -129,5 +131,6 @@ def test_a_map_with_its_border_set_in_one_loop_has_some():
         return jnp.maximum(y * scale + scale, 0)
 
     rows, columns = shape(1, 64, 32), shape(64, 1, 32)
-    inputs = shape(64, 64, 32), shape(3, 3, 32), rows, rows, columns, columns, shape(32)
+    kernel, scale = shape(3, 3, 1, 1, 32), shape(1, 1, 32)
+    inputs = shape(64, 64, 32), kernel, rows, rows, columns, columns, scale
     assert sum(masked_loads(bordered, *inputs).values()) > 10

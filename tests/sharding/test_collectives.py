@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=8"
+FLAGS = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
 CASES = [
     "layer 1x1", "layer 3x3", "layer group", "layer depthwise", "layer spatial",
     "layer whitening", "layer deformable", "network standard", "network deformable",

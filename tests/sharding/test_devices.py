@@ -21,8 +21,7 @@ from din_jax.errors import UserError
 from din_jax.training.mesh import SHARD_FROM, local_batch, make_mesh, state_shardings
 
 WORKER = Path(__file__).with_name("worker.py")
-# Compiling at level 0 takes half as long.
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+FLAGS = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count="
 
 
 def start(out: Path, *arguments: str, devices: int = 1, **variables: str) -> subprocess.Popen:

@@ -1,6 +1,7 @@
 """One tiny network, its batch and its compiled update, shared by the tests of a session."""
 
 import dataclasses
+import functools
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,9 @@ from din_jax.weights import random_vgg19
 TINY = runpy.run_path(str(Path(__file__).with_name("tiny.py")))["TINY"]
 
 
+random_features = functools.cache(random_vgg19)
+
+
 def change(config: Config, **sections) -> Config:
     """`config` with some fields of some sections replaced: change(c, train={"steps": 2})."""
     parts = {
@@ -32,7 +36,7 @@ def change(config: Config, **sections) -> Config:
 def parts_of(config: Config) -> SimpleNamespace:
     """Network, loss and compiled update as the trainer wires them, without its files."""
     layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
-    vgg = random_vgg19(0, tuple(sorted(layers)))
+    vgg = random_features(0, tuple(sorted(layers)))
     network = Network(config.model)
     optimizer = make_optimizer(config.optim, config.train.steps)
     objective = Objective.of(config, vgg.preprocessing)
@@ -88,6 +92,14 @@ def no_silent_transfers():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Steps, "__call__", guarded)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_same_random_features():
+    """The loss network of a seed, made once for all trainers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("din_jax.weights.choose.random_vgg19", random_features)
         yield
 
 
