@@ -56,3 +56,10 @@ def test_nothing_happens_after_a_step_that_is_not_finite(steps):
     np.testing.assert_array_equal(state.params["x"], [2, 2])
     assert int(state.step) == int(done) == 2
     assert float(sums["sum"]) == 4 and float(sums["one"]) == 2
+
+
+def test_what_comes_from_the_host_unasked_is_noticed(steps):
+    """By the transfer guard that `conftest.py` holds over every step."""
+    arrays, on_the_host = jnp.ones((10, 2)), np.zeros((5, 2), np.float32)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        steps(start(), 1, on_the_host, arrays, {}, {})
