@@ -30,7 +30,7 @@ from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.vgg19 import VGGWeights, require_layers
 
 CONTENT_LAYERS = ("relu4_1",)
-COLUMNS = ("content", "style", "content_loss", "style_loss", "outside")
+COLUMNS = ("content", "style", "content_loss", "style_loss", "outside", "patches", "ssim")
 
 
 class PerceptualMetrics:
@@ -127,13 +127,18 @@ class PerceptualMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class PairScore:
-    """One stylized pair; `outside` is the share of values in 0..1 that clipping changed."""
+    """One stylized pair; `outside` is the share of values in 0..1 that clipping changed.
+
+    `patches` and `ssim`: see `evaluation.judges`; NaN where nobody asked them.
+    """
 
     content: str
     style: str
     content_loss: float
     style_loss: float
     outside: float
+    patches: float = math.nan
+    ssim: float = math.nan
 
 
 def output_spread(outputs: Sequence[Sequence[np.ndarray]]) -> float:
@@ -180,11 +185,15 @@ def write_csv(path: Path, scores: Sequence[PairScore], spread: float = math.nan)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*COLUMNS, "output_spread"])
     for score in scores:
-        values = [f"{getattr(score, name):.6g}" for name in COLUMNS[2:]]
+        values = [_number(getattr(score, name)) for name in COLUMNS[2:]]
         writer.writerow([score.content, score.style, *values, ""])
     numbers = [summary[name] for name in (*COLUMNS[2:], "output_spread")]
-    writer.writerow(["mean", f"{summary['pairs']} pairs", *(f"{x:.6g}" for x in numbers)])
+    writer.writerow(["mean", f"{summary['pairs']} pairs", *map(_number, numbers)])
     write_atomically(path, file.getvalue())
+
+
+def _number(x: float) -> str:
+    return "" if math.isnan(x) else f"{x:.6g}"
 
 
 def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:
@@ -195,10 +204,13 @@ def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:
     rows = [(name, totals(group)) for name, group in by_style.items()]
     rows.append(("all", totals(scores)))
     width = max(len(name) for name, _ in [*rows, ("style", None)])
+    judged = not all(math.isnan(score.patches) for score in scores)
     lines = [f"{'style':{width}}  pairs  content loss  style loss  outside [0,1]"]
+    lines[0] += "  patches   SSIM" if judged else ""
     lines += [
         f"{name:{width}}  {t['pairs']:5d}  {t['content_loss']:12.4f}  {t['style_loss']:10.4f}"
         f"  {100 * t['outside']:11.3f} %"
+        + (f"  {t['patches']:7.3f}  {t['ssim']:5.3f}" if judged else "")
         for name, t in rows
     ]
     if not math.isnan(spread):

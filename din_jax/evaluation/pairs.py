@@ -14,6 +14,7 @@ from din_jax.data.decoding import decode_pil, list_images, load_image, save_imag
 from din_jax.data.inspection import name_bad
 from din_jax.data.sheets import CELL, contact_sheet, thumbnail
 from din_jax.errors import UserError
+from din_jax.evaluation.judges import Projections, judge, patch_projections
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, spread_over_styles, write_csv
 from din_jax.inference.engine import Engine, take_codes
 
@@ -91,6 +92,14 @@ def read_square(path: Path, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """The picture resized to size x size (bicubic); itself for 0."""
+    if not size or image.shape[:2] == (size, size):
+        return image
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
+
+
 def unique_name(stem: str, taken: set[str]) -> str:
     """`stem`, cut to a bearable length and numbered if it is taken already; adds it to `taken`."""
     stem = stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
@@ -110,6 +119,7 @@ def evaluate_pairs(
     *,
     metrics: PerceptualMetrics | None = None,
     size: int = 0,
+    measure_size: int = 0,
     suffix: str = ".png",
     limit: int = 16,
 ) -> Report:
@@ -126,6 +136,8 @@ def evaluate_pairs(
       output: folder, made if need be.
       metrics: measures each pair; None measures nothing.
       size: 0 keeps the pictures' own sizes; else all become size x size squares.
+      measure_size: side of the squares that all three pictures of a pair are resized to before they
+        are measured, so that what was painted at different sizes compares; 0 measures as painted.
       suffix: ".png" or ".jpg".
       limit: most rows and most columns of the contact sheet.
 
@@ -140,7 +152,9 @@ def evaluate_pairs(
         for style in read_images(styles, size, warnings.append)
     ]
     code = engine.encode_style([read_by(engine, style) for style in painted])
-    targets = None if metrics is None else metrics.style_targets([x.image for x in painted])
+    measured = [square(x.image, measure_size) for x in painted] if metrics else []
+    targets = metrics.style_targets(measured) if metrics else []
+    patches = [patch_projections(x) for x in measured]
     taken: set[str] = set()
     files, scores, spreads, rows, shown = [], [], [], [], []
     bar = tqdm(
@@ -154,7 +168,9 @@ def evaluate_pairs(
                 files.append(save_image(output / f"{name}{suffix}", image))
             spreads.append(spread_over_styles(images))
             if metrics is not None:
-                scores += _scores(metrics, content, painted, targets, images, outside)
+                squares = [square(x, measure_size) for x in images]
+                shown_to = Named(content.name, square(content.image, measure_size))
+                scores += _scores(metrics, shown_to, painted, targets, patches, squares, outside)
             if len(rows) < limit:
                 rows.append([thumbnail(image) for image in images[:limit]])
                 shown.append(thumbnail(content.image))
@@ -202,12 +218,17 @@ def _scores(
     content: Named,
     styles: Sequence[Named],
     style_targets: Sequence,
+    style_patches: Sequence[Projections],
     images: Sequence[np.ndarray],
     outside: np.ndarray,
 ) -> list[PairScore]:
     target = metrics.content_targets([content.image])[0]
     losses = metrics.losses(images, [target] * len(images), style_targets)
     return [
-        PairScore(content.name, style.name, *pair, float(share))
-        for style, pair, share in zip(styles, losses, outside, strict=True)
+        PairScore(
+            content.name, style.name, *pair, float(share), *judge(image, content.image, patches)
+        )
+        for style, pair, share, image, patches in zip(
+            styles, losses, outside, images, style_patches, strict=True
+        )
     ]

@@ -27,6 +27,8 @@ def parse(arguments):
     add("--output", required=True, help="folder to write to")
     add("--metrics", action="store_true", help="measure content and style loss (needs VGG-19)")
     add("--size", type=int, default=0, help="resize everything to N x N pixels; 0 = own size")
+    add("--measure-size", type=int, default=0, help="resize to N x N pixels before measuring; "
+        "0 = as painted")
     add("--style-size", type=int, help="short side of styles in pixels before encoding; 0 = own "
         "size; default: the scale of training, or --size if given")
     add("--step", help='checkpoint of a run directory: a number or "best"; default: the newest')
@@ -51,6 +53,8 @@ def run(flags):
 
     if min(flags.limit, flags.batch) < 1 or flags.size < 0:
         raise UserError("--limit and --batch must be at least 1, and --size at least 0.")
+    if flags.measure_size and flags.measure_size < 32:
+        raise UserError(f"--measure-size must be 0 or at least 32, not {flags.measure_size}.")
     contents, styles = find_images(flags.content, "content"), find_images(flags.style, "style")
     loaded = load_model(flags.checkpoint, step=flags.step, vgg=flags.vgg)
     metrics = None
@@ -61,6 +65,7 @@ def run(flags):
     engine = Engine(loaded, batch=flags.batch, bucket=flags.bucket, style_size=style_size)
     report = evaluate_pairs(
         engine, contents, styles, flags.output, metrics=metrics, size=flags.size,
+        measure_size=flags.measure_size,
         suffix=f".{flags.format}", limit=flags.limit,
     )
     if metrics is not None:

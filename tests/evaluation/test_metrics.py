@@ -113,8 +113,11 @@ def test_totals_are_means_over_pairs():
             "content_loss": 7 / 3,
             "style_loss": 0.75,
             "outside": 0.01,
+            "patches": math.nan,
+            "ssim": math.nan,
             "output_spread": 0.125,
-        }
+        },
+        nan_ok=True,
     )
 
 
@@ -135,4 +138,7 @@ def test_table_gives_means_per_style_and_over_all():
     assert lines[2].split() == ["y,z", "1", "2.0000", "0.2500", "1.000", "%"]
     assert lines[3].split() == ["all", "3", "2.3333", "0.7500", "1.000", "%"]
     assert "spread" in lines[4] and "0.1250" in lines[4]
-    assert "spread" not in table(SCORES)
+    assert "spread" not in table(SCORES) and "SSIM" not in lines[0]
+    judged = table([PairScore("a", "x", 1.0, 0.5, 0.0, 7.25, 0.5)]).splitlines()
+    assert judged[0].split()[-2:] == ["patches", "SSIM"]
+    assert judged[1].split()[-2:] == ["7.250", "0.500"]

@@ -8,7 +8,8 @@ import pytest
 
 from din_jax.data.decoding import load_image
 from din_jax.errors import UserError
-from din_jax.evaluation.pairs import evaluate_pairs, find_images, read_images, unique_name
+from din_jax.evaluation.judges import judge, patch_projections
+from din_jax.evaluation.pairs import evaluate_pairs, find_images, read_images, square, unique_name
 
 SHIFT = 16
 
@@ -109,6 +110,25 @@ def test_metrics_of_each_pair_stand_in_the_table(engine, pictures, tmp_path):
         assert float(row["content_loss"]) == pytest.approx(load_image(content).mean(), rel=1e-5)
         assert float(row["style_loss"]) == pytest.approx(load_image(style).mean(), rel=1e-5)
         assert float(row["outside"]) == pytest.approx((i % 3) / 100)
+
+
+def test_pairs_are_measured_at_one_size_and_judged(engine, pictures, tmp_path):
+    """Painted at their own sizes, measured as 32 x 32: the judges see squares of all three."""
+    contents = find_images(pictures("contents", "a.png", "b.png"), "content")
+    styles = find_images(pictures("styles", "s.png", "t.png"), "style")
+    report = evaluate_pairs(
+        engine, contents, styles, tmp_path / "out", metrics=FakeMetrics(), measure_size=32
+    )
+    for i, score in enumerate(report.scores):
+        painted = square(load_image(report.files[i]), 32)
+        content, style = (
+            square(load_image(path), 32) for path in (contents[i // 2], styles[i % 2])
+        )
+        assert score.content_loss == pytest.approx(content.mean())
+        assert score.style_loss == pytest.approx(style.mean())
+        wanted = judge(painted, content, patch_projections(style))
+        assert (score.patches, score.ssim) == pytest.approx(wanted, nan_ok=True)
+    assert load_image(report.files[0]).shape == load_image(contents[0]).shape != (32, 32, 3)
 
 
 def test_size_makes_squares_of_whole_pictures(engine, pictures, tmp_path):
