@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.ops.convolution import conv2d, default_form, depthwise_conv2d, resolve_form
+from din_jax.ops.convolution import conv2d, depthwise_conv2d
+from din_jax.ops.forms import default_form, resolve_form
 from din_jax.ops.padding import reflect_pad
 
 # (stride, size): even and odd sizes; a stride that divides them and one that does not.

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.ops.convolution import default_form
 from din_jax.ops.dynamic import dynamic_conv, dynamic_instance_norm
+from din_jax.ops.forms import default_form
 from din_jax.ops.normalization import instance_norm
 
 # (groups, inputs, outputs): dense, grouped, depthwise, depthwise with a multiplier, many groups.

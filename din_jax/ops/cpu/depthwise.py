@@ -1,4 +1,4 @@
-"""Depthwise convolution as a sum of K * K shifted products, with its gradient: the form for CPU.
+"""Depthwise convolution as a sum of K * K shifted products, with its gradient.
 
 XLA on CPU runs a grouped convolution 9 to 40 times slower than oneDNN does. Its own gradient of the
 sum takes some ten times as long as the sum: the transposed slices become K * K padded copies, and
@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from din_jax.ops.padding import reflect_pad
+from din_jax.ops.taps import shifted_taps
 
 
-def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -> Array:
+def depthwise_by_taps(x: Array, kernel: Array, stride: int, dilation: int = 1) -> Array:
     """Depthwise convolution with reflect padding, [B, H, W, C] by [K, K, C], K odd.
 
     A kernel [K, K, B, 1, 1, C] holds one for every image; its taps are `dilation` pixels apart.
@@ -22,17 +23,6 @@ def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -
     """
     padded = reflect_pad(x, dilation * (kernel.shape[0] // 2))
     return _shifted_products(padded, kernel, stride, dilation, x.shape[1:3])
-
-
-def shifted_taps(
-    padded: Array, side: int, size: tuple[int, int], stride: int = 1, dilation: int = 1
-):
-    """The K * K views of a padded map that a convolution multiplies, as ((i, j), view) pairs."""
-    height, width = size
-    for i in range(side):
-        for j in range(side):
-            top, left = i * dilation, j * dilation
-            yield (i, j), padded[:, top : top + height : stride, left : left + width : stride]
 
 
 def _sum_of_products(
