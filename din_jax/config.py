@@ -118,6 +118,8 @@ class OptimConfig:
     learning_rate: float = setting(1e-4, above=0)  # of encoder and decoder
     # learning rate of weight and bias nets over the above
     dynamic_multiplier: float = setting(10.0, least=0)
+    # "muon": encoder's and decoder's matrices by Muon, all else by Adam
+    method: str = setting("adam", choices=("adam", "muon"))
     b1: float = setting(0.9, least=0, below=1)
     b2: float = setting(0.999, least=0, below=1)
     warmup: int = setting(100, least=0, most=10**9)  # steps from zero to the learning rate
