@@ -1,27 +1,25 @@
-"""Convolutions with static kernels and reflect padding, in the form that each backend runs fast.
+"""Convolutions with static kernels and reflect padding, in the form that each platform runs fast.
 
 `form` is one of
-  "conv"   `lax.conv_general_dilated`: GPU, TPU and export;
+  "conv"   `lax.conv_general_dilated`: GPU, TPU and converters;
   "shift"  what `ops.cpu.convolution` lists by shapes: CPU, where XLA runs a grouped convolution 9
            to 40 times slower than oneDNN;
-  "auto"   "shift" on CPU, "conv" elsewhere; `default_form` overrides it.
+  "auto"   "shift" on CPU, "conv" elsewhere, as the program is lowered (`ops.forms`).
 """
 
 from jax import Array, lax
 
-from din_jax.ops.cpu.convolution import conv2d_on_cpu
-from din_jax.ops.cpu.depthwise import depthwise_by_taps
-from din_jax.ops.forms import resolve_form
-from din_jax.ops.padding import reflect_pad
-
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+from din_jax.ops.cpu.convolution import DIMENSIONS, conv2d_on_cpu
+from din_jax.ops.cpu.depthwise import depthwise_on_cpu
+from din_jax.ops.forms import by_platform
+from din_jax.ops.padding import check_reflection, concatenate_reflection
 
 
 def conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Array:
     """Convolution with reflect padding of K // 2, so that stride 1 keeps the size.
 
-    y[p] = sum_q kernel[q] x[stride * p + q], out[H] = ceil(H / stride). Reverse mode only on
-    CPU, but for what is traced inside `default_form("conv")`.
+    y[p] = sum_q kernel[q] x[stride * p + q], out[H] = ceil(H / stride). Reverse mode only, but in
+    the form "conv".
 
     Args:
       x: [B, H, W, I].
@@ -32,19 +30,13 @@ def conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Arra
     Returns:
       [B, ceil(H / stride), ceil(W / stride), O].
     """
-    kernel = kernel.astype(x.dtype)
-    if resolve_form(form) == "shift" and stride == 1:
-        return conv2d_on_cpu(x, kernel)
-    padded = reflect_pad(x, kernel.shape[0] // 2)
-    return lax.conv_general_dilated(
-        padded, kernel, (stride, stride), "VALID", dimension_numbers=DIMENSIONS
-    )
+    return _by_platform(conv2d_on_cpu, x, kernel, stride, form)
 
 
 def depthwise_conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto") -> Array:
     """One K x K filter per channel, with reflect padding of K // 2.
 
-    y[p, c] = sum_q kernel[q, 0, c] x[stride * p + q, c]. Reverse mode only on CPU, as `conv2d`.
+    y[p, c] = sum_q kernel[q, 0, c] x[stride * p + q, c]. Reverse mode only, but in the form "conv".
 
     Args:
       x: [B, H, W, C].
@@ -55,15 +47,22 @@ def depthwise_conv2d(x: Array, kernel: Array, stride: int = 1, form: str = "auto
     Returns:
       [B, ceil(H / stride), ceil(W / stride), C].
     """
-    side = kernel.shape[0]
-    kernel = kernel.astype(x.dtype)
-    if resolve_form(form) == "conv":
-        return lax.conv_general_dilated(
-            reflect_pad(x, side // 2),
-            kernel,
-            (stride, stride),
-            "VALID",
-            dimension_numbers=DIMENSIONS,
-            feature_group_count=x.shape[-1],
-        )
-    return depthwise_by_taps(x, kernel[:, :, 0], stride)
+    return _by_platform(depthwise_on_cpu, x, kernel, stride, form)
+
+
+def _by_platform(on_cpu, x: Array, kernel: Array, stride: int, form: str) -> Array:
+    pad = kernel.shape[0] // 2
+    check_reflection(x, pad, pad)
+    return by_platform(on_cpu, _conv, x, kernel.astype(x.dtype), form=form, stride=stride)
+
+
+def _conv(x: Array, kernel: Array, stride: int) -> Array:
+    pad = kernel.shape[0] // 2
+    return lax.conv_general_dilated(
+        concatenate_reflection(x, pad, pad),
+        kernel,
+        (stride, stride),
+        "VALID",
+        dimension_numbers=DIMENSIONS,
+        feature_group_count=x.shape[-1] // kernel.shape[2],
+    )

@@ -11,19 +11,22 @@ The paper's dynamic transformation (Jing et al. 2020, eq. 4):
             collectives when the batch is sharded; depthwise kernels become shifted products;
   "winograd"  the same with fewer products where the kernel is 3 x 3 or 5 x 5, without dilation,
             neither depthwise nor in 16 bit (see `ops.cpu`);
-  "auto"    "winograd" on CPU, "matmul" elsewhere.
+  "auto"    "winograd" on CPU, "matmul" elsewhere, as the program is lowered (`ops.forms`).
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from din_jax.ops.convolution import DIMENSIONS
+from din_jax.ops.cpu.convolution import DIMENSIONS
 from din_jax.ops.cpu.depthwise import depthwise_by_taps
 from din_jax.ops.cpu.dynamic import dynamic_winograd_conv
-from din_jax.ops.forms import resolve_form
+from din_jax.ops.cpu.padding import reflect_in_place
+from din_jax.ops.forms import by_platform
 from din_jax.ops.normalization import Affine, instance_affine
-from din_jax.ops.padding import reflect_pad
+from din_jax.ops.padding import check_reflection, concatenate_reflection
 from din_jax.ops.statistics import EPSILON
 from din_jax.ops.taps import block_diagonal, conv_by_taps
 
@@ -39,7 +42,7 @@ def dynamic_conv(
     """y_b = conv(x_b; kernel_b) + bias_b with reflect padding, size kept.
 
     The number of groups is I / kernel.shape[3]; 1 is dense, I is depthwise. Reverse mode only, but
-    for "vmap" away from the CPU and depthwise 1 x 1.
+    for depthwise 1 x 1, and "vmap" inside `default_form("conv")`.
 
     Args:
       x: [B, H, W, I].
@@ -56,12 +59,12 @@ def dynamic_conv(
     """
     groups = _check(x, kernel, bias, form, dilation)
     kernel = kernel.astype(x.dtype)
-    side, depthwise = kernel.shape[1], kernel.shape[3:] == (1, groups)
-    if depthwise and side > 1 and form != "vmap":
-        y = depthwise_by_taps(x, _filters(kernel), 1, dilation)
+    if kernel.shape[1:] == (1, 1, 1, groups):
+        y = x * kernel[:, 0]
     else:
-        padded = reflect_pad(x, dilation * (side // 2))
-        y = _convolve(padded, kernel, x.shape[1:3], groups, form, dilation)
+        y = by_platform(
+            _on_cpu, _elsewhere, x, kernel, algorithm=form, groups=groups, dilation=dilation
+        )
     if bias is None:
         return y
     with jax.named_scope("bias"):
@@ -136,9 +139,31 @@ def normalized_dynamic_conv(
     return dynamic_conv(Affine(affine.mean)(x), kernel, bias, form)
 
 
-def _vmap_conv(
-    padded: Array, kernel: Array, size: tuple[int, int], groups: int, dilation: int
+def _compute(
+    x: Array, kernel: Array, *, algorithm: str, groups: int, dilation: int, on_cpu: bool
 ) -> Array:
+    """The convolution in one of the forms, as one platform runs it."""
+    side = kernel.shape[1]
+    pad = dilation * (side // 2)
+    padded = (reflect_in_place if on_cpu else concatenate_reflection)(x, pad, pad)
+    if algorithm == "vmap":
+        return _vmap_conv(padded, kernel, groups, dilation)
+    if kernel.shape[3:] == (1, groups):
+        return depthwise_by_taps(padded, _filters(kernel), 1, dilation)
+    if algorithm == "winograd" or (algorithm == "auto" and on_cpu):
+        # 7 x 7 takes 42 for 48 ms at [1, 64, 64, 128], but compiles 10 seconds.
+        if side in (3, 5) and dilation == 1 and x.dtype.itemsize >= 4:
+            return dynamic_winograd_conv(padded, kernel, groups)
+    if 1 < groups <= DENSE_GROUPS:
+        kernel, groups = block_diagonal(kernel, groups), 1
+    return conv_by_taps(padded, kernel, groups, dilation, apart=on_cpu)
+
+
+_on_cpu = functools.partial(_compute, on_cpu=True)
+_elsewhere = functools.partial(_compute, on_cpu=False)
+
+
+def _vmap_conv(padded: Array, kernel: Array, groups: int, dilation: int) -> Array:
     def one(image: Array, weights: Array) -> Array:
         return lax.conv_general_dilated(
             image[None],
@@ -151,25 +176,6 @@ def _vmap_conv(
         )[0]
 
     return jax.vmap(one)(padded, kernel)
-
-
-def _convolve(
-    padded: Array, kernel: Array, size: tuple[int, int], groups: int, form: str, dilation: int
-) -> Array:
-    """The convolution of a padded map in one of the forms."""
-    if form == "vmap":
-        return _vmap_conv(padded, kernel, size, groups, dilation)
-    if kernel.shape[1:] == (1, 1, 1, groups):
-        return padded * kernel[:, 0]
-    if form == "auto" and resolve_form("auto") == "shift":
-        form = "winograd"
-    # 7 x 7 takes 42 for 48 ms at [1, 64, 64, 128], but compiles 10 seconds.
-    fits = kernel.shape[1] in (3, 5) and dilation == 1 and padded.dtype.itemsize >= 4
-    if form == "winograd" and fits:
-        return dynamic_winograd_conv(padded, kernel, groups)
-    if 1 < groups <= DENSE_GROUPS:
-        kernel, groups = block_diagonal(kernel, groups), 1
-    return conv_by_taps(padded, kernel, groups, dilation)
 
 
 def _filters(kernel: Array) -> Array:
@@ -203,6 +209,7 @@ def _check(x: Array, kernel: Array, bias: Array | None, form: str, dilation: int
             f"{channels} input and {out} output channels do not divide into groups of {per_group} "
             "inputs: choose a number of groups that divides both."
         )
+    check_reflection(x, *[dilation * (rows // 2)] * 2)
     if bias is not None and bias.shape != (b, out):
         raise ValueError(f"The bias must be [B, O] = {(b, out)}, not {bias.shape}.")
     return channels // per_group

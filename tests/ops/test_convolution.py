@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from din_jax.ops.convolution import conv2d, depthwise_conv2d
-from din_jax.ops.forms import default_form, resolve_form
-from din_jax.ops.padding import reflect_pad
 
 # (stride, size): even and odd sizes; a stride that divides them and one that does not.
 STRIDES = [(1, (5, 7)), (2, (6, 6)), (2, (5, 7)), (3, (8, 7))]
@@ -113,18 +111,6 @@ def test_bfloat16_maps_stay_bfloat16_in_value_and_gradient(rng):
         assert (y.dtype, to_x.dtype, to_kernel.dtype) == (x.dtype, x.dtype, kernel.dtype)
 
 
-def test_default_form_holds_inside_its_block_only():
-    before = resolve_form("auto")
-    with default_form("conv"):
-        assert resolve_form("auto") == "conv"
-        assert resolve_form("shift") == "shift"
-        with pytest.raises(KeyError), default_form("shift"):
-            assert resolve_form("auto") == "shift"
-            raise KeyError
-        assert resolve_form("auto") == "conv"
-    assert resolve_form("auto") == before
-
-
 def test_an_unknown_form_is_refused():
     x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 2, 2))
     with pytest.raises(ValueError, match="'winograd'"):
@@ -138,30 +124,3 @@ def test_maps_too_small_for_the_kernel_are_refused_at_trace_time():
     for function in (conv2d, depthwise_conv2d):
         with pytest.raises(ValueError, match="4 x 4 needs a map larger than that, not 9 x 4"):
             jax.eval_shape(function, *shapes)
-
-
-def test_default_form_holds_for_a_function_that_is_compiled_already():
-    traced = []
-
-    @jax.jit
-    def pad(x):
-        traced.append(resolve_form())
-        return reflect_pad(x, 1)
-
-    @jax.jit
-    def outer(x):
-        return pad(x) + 0
-
-    x = jax.ShapeDtypeStruct((1, 3, 3, 1), jnp.float32)
-    for _ in range(2):
-        outside = outer.trace(x)
-        with default_form("conv"):
-            inside = outer.trace(x)
-        assert "concatenate" in str(inside.jaxpr) and "concatenate" not in str(outside.jaxpr)
-    # Each form was traced once, and is kept.
-    assert traced == ["shift", "conv"]
-
-
-def test_an_unknown_default_form_is_refused_where_it_is_set():
-    with pytest.raises(ValueError, match="auto, conv or shift, not 'fast'"):
-        default_form("fast")
