@@ -12,6 +12,9 @@ in this order, channel ((group * K + i) * K + j) * 2 + {0: y, 1: x}; the mask's 
 `transpose(2, 3, 1, 0)` its weight [O, I / groups, K, K]. Its padding is here always
 dilation * (K // 2): with stride 1 the size is kept.
 
+There is no halo as in the other convolutions: a point reads as far as its offset reaches, so a tile
+is exact only where the offsets are known to stay within the pixels cut out around it.
+
 `form` chooses how the points of a block of rows are computed; both agree to 1e-5 (float32):
   "taps"    one tap after the other: one sampled copy of the block at a time, and its product;
   "im2col"  all taps at once and one product: K * K copies of the block.

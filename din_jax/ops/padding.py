@@ -42,6 +42,17 @@ def check_reflection(x: Array, rows: int, columns: int):
         )
 
 
+def check_border(x: Array, width: int, halo: bool):
+    """Raises ValueError for a map that has no room for the border, reflected or its own halo."""
+    if not halo:
+        check_reflection(x, width, width)
+    elif min(x.shape[1:3]) <= 2 * width:
+        raise ValueError(
+            f"A map with a halo of {width} on each side is larger than {2 * width} x {2 * width}, "
+            f"not {x.shape[1]} x {x.shape[2]}: cut the tile out with the pixels around it."
+        )
+
+
 def concatenate_reflection(x: Array, rows: int, columns: int) -> Array:
     """`reflect_pad` of a map that is large enough, for other platforms than the CPU."""
     if rows:

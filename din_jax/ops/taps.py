@@ -14,7 +14,8 @@ from din_jax.ops.padding import zero_border
 
 def shifted_taps(padded: Array, side: int, stride: int, dilation: int):
     """The K * K views of a padded map that a convolution multiplies, as ((i, j), view) pairs."""
-    height, width = _size(padded, side, dilation)
+    # Up to the last pixel that is read, so that symbolic sizes are those of a convolution.
+    height, width = ((n - 1) // stride * stride + 1 for n in _size(padded, side, dilation))
     for i in range(side):
         for j in range(side):
             top, left = i * dilation, j * dilation

@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -124,3 +126,32 @@ def test_maps_too_small_for_the_kernel_are_refused_at_trace_time():
     for function in (conv2d, depthwise_conv2d):
         with pytest.raises(ValueError, match="4 x 4 needs a map larger than that, not 9 x 4"):
             jax.eval_shape(function, *shapes)
+
+
+@pytest.mark.parametrize(
+    "x,kernel",
+    [
+        ((1, 5, 5, 4), (3, 3, 3, 4)),
+        ((1, 5, 5, 4), (3, 3, 4)),
+        ((1, 5, 5, 4), (2, 2, 4, 4)),
+        ((1, 5, 5, 4), (3, 1, 4, 4)),
+        ((5, 5, 4), (1, 1, 4, 4)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_by_name(x, kernel):
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, kernel)]
+    both = re.escape(f"not shapes {x} and {kernel}")
+    for function in (conv2d, depthwise_conv2d):
+        with pytest.raises(ValueError, match=both):
+            jax.eval_shape(function, *shapes)
+    # One filter per channel is not one of a convolution, nor the other way around.
+    x, dense, depthwise = (jnp.zeros(v) for v in ((1, 4, 4, 4), (3, 3, 4, 4), (3, 3, 1, 4)))
+    with pytest.raises(ValueError, match="depthwise .* takes a kernel .K, K, 1, I. .* 3, 4, 4"):
+        depthwise_conv2d(x, dense)
+    with pytest.raises(ValueError, match="takes a kernel .K, K, I, O. .* 3, 1, 4"):
+        conv2d(x, depthwise)
+
+
+def test_a_stride_below_one_is_refused():
+    with pytest.raises(ValueError, match="stride .* from 1 on, not 0"):
+        conv2d(jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 2, 2)), 0)

@@ -199,3 +199,18 @@ def test_an_unknown_form_is_refused():
     x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 1, 2, 2))
     with pytest.raises(ValueError, match="'fast'"):
         dynamic_conv(x, kernel, form="fast")
+
+
+@pytest.mark.parametrize("form", ["auto", *FORMS])
+@pytest.mark.parametrize("side,groups", [(1, 1), (3, 1), (3, 2), (3, 4)])
+def test_a_batch_of_no_images_gives_none(form, side, groups):
+    shapes = [(0, 5, 6, 4), (0, side, side, 4 // groups, 8), (0, 8)]
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    for function in (dynamic_conv, dynamic_instance_norm):
+
+        def run(*inputs, function=function):
+            y, pull = jax.vjp(lambda *a: function(*a, form), *inputs)
+            return y, *pull(y)
+
+        results = jax.eval_shape(run, *inputs)
+        assert [y.shape for y in results] == [(0, 5, 6, 8), *shapes]

@@ -62,6 +62,21 @@ def test_one_exported_program_serves_all_platforms(rng):
             np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()), err_msg=name)
 
 
+def test_sizes_may_be_unknown_while_tracing():
+    b, h, w = export.symbolic_shape("b,h,w", constraints=["h >= 16", "w >= 16"])
+
+    def run(x, kernel, filters, kernels):
+        x = ops.conv2d(x, kernel)  # as wide as Winograd's form takes it
+        x = ops.upsample_bilinear(ops.depthwise_conv2d(x, filters, 2))
+        return ops.dynamic_instance_norm(x, kernels, jnp.zeros((x.shape[0], 2)))
+
+    sizes = (b, h, w, 64), (3, 3, 64, 64), (3, 3, 1, 64), (b, 3, 3, 64, 2)
+    shapes = [jax.ShapeDtypeStruct(size, jnp.float32) for size in sizes]
+    program = export.export(jax.jit(run), platforms=("cpu", "cuda", "tpu"))(*shapes)
+    rows = program.out_avals[0].shape[1]
+    assert str(rows) in ("2*floordiv(h - 1, 2) + 2", "2*floordiv(h + 1, 2)")
+
+
 def test_the_compiled_program_is_that_of_the_form_alone(rng):
     inputs = arrays("depthwise_conv2d", rng)
 

@@ -15,9 +15,9 @@ from din_jax.ops.cpu.padding import reflect_in_place
 from din_jax.ops.taps import shifted_taps
 
 
-def depthwise_on_cpu(x: Array, kernel: Array, stride: int) -> Array:
+def depthwise_on_cpu(x: Array, kernel: Array, stride: int, halo: bool) -> Array:
     """`ops.depthwise_conv2d` of a map and a kernel of one type."""
-    pad = kernel.shape[0] // 2
+    pad = 0 if halo else kernel.shape[0] // 2
     return depthwise_by_taps(reflect_in_place(x, pad, pad), kernel[:, :, 0], stride, 1)
 
 
