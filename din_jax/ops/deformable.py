@@ -112,8 +112,8 @@ def deformable_conv(
     if on_cpu == elsewhere:
         y = _in_whole_blocks(x, offsets, mask, kernel, grid=on_cpu)
     else:
-        settings = {"on_cpu": on_cpu, "elsewhere": elsewhere}
-        y = by_platform(_on_cpu, _elsewhere, x, offsets, mask, kernel, **settings)
+        grids = (on_cpu, elsewhere)
+        y = by_platform(_on_cpu, _elsewhere, x, offsets, mask, kernel, grids=grids)
     if bias is None:
         return y
     with jax.named_scope("bias"):
@@ -131,12 +131,12 @@ def _in_whole_blocks(
     return _by_block(x, offsets, mask, kernel, grid)[:, :height]
 
 
-def _on_cpu(*arrays: Array | None, on_cpu: _Grid, elsewhere: _Grid) -> Array:
-    return _in_whole_blocks(*arrays, on_cpu)
+def _on_cpu(*arrays: Array | None, grids: tuple[_Grid, _Grid]) -> Array:
+    return _in_whole_blocks(*arrays, grids[0])
 
 
-def _elsewhere(*arrays: Array | None, on_cpu: _Grid, elsewhere: _Grid) -> Array:
-    return _in_whole_blocks(*arrays, elsewhere)
+def _elsewhere(*arrays: Array | None, grids: tuple[_Grid, _Grid]) -> Array:
+    return _in_whole_blocks(*arrays, grids[1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
