@@ -21,21 +21,19 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 SIZES = ((40, 56), (33, 35))
 TIMED_SIZE = (256, 256)
-SMALLEST = 32  # pixels
 SEED = 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--variant", nargs="+", default=["din"], metavar="NAME", help='or "all"')
     parser.add_argument("--checkpoint", help="model file or run, instead of random weights")
     parser.add_argument("--vgg", default="", help="VGG-19 weights; default: random features")
@@ -87,20 +85,15 @@ def check(flags: argparse.Namespace) -> None:
             f"--variant names models of {', '.join(VARIANTS)} or all, not {', '.join(unknown)}."
         )
     for size in flags.size or ():
-        if min(size) < SMALLEST:
+        if min(size) < SMALLEST_SIDE:
             raise UserError(
-                f"--size takes a height and width from {SMALLEST} pixels up, not "
+                f"--size takes a height and width from {SMALLEST_SIDE} pixels up, not "
                 f"{size[0]} {size[1]}."
             )
-    for name, value in (("steps", flags.steps), ("repeats", flags.repeats)):
-        if value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}.")
+    check_least(flags, steps=1, repeats=1, processes=1, threads=0)
     timed = (*flags.images, flags.pairs)
     if min(timed) < 0 or max(timed) == 0:
         raise UserError("--images and --pairs take numbers from 0 up, not all 0.")
-    check_flag(flags)
-    if flags.threads < 0:
-        raise UserError(f"--threads must be 0 (all cores) or more, not {flags.threads}.")
 
 
 def models(flags: argparse.Namespace) -> Iterator[tuple[Any, dict, Any]]:

@@ -9,6 +9,7 @@ from flax import nnx
 from jax import Array
 from PIL import Image
 
+from din_jax.config import SMALLEST_SIDE
 from din_jax.data.decoding import resize_crop, resized_shape
 from din_jax.errors import UserError
 from din_jax.inference.batching import (
@@ -22,8 +23,6 @@ from din_jax.layers.codes import StyleCode
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.readers import style_numbers
 from din_jax.weights.models import LoadedModel
-
-SMALLEST = 32  # pixels, the least side that the networks take
 
 
 class Engine:
@@ -60,9 +59,10 @@ class Engine:
         if bucket < 0 or bucket % 8:
             raise UserError(f"bucket must be 0 or a multiple of 8, not {bucket}.")
         style_size = loaded.config.data.resize if style_size is None else style_size
-        if style_size and style_size < SMALLEST:
+        if style_size and style_size < SMALLEST_SIDE:
             raise UserError(
-                f"the style size must be 0 (keep) or at least {SMALLEST} pixels, not {style_size}."
+                f"the style size must be 0 (keep) or at least {SMALLEST_SIDE} pixels, not "
+                f"{style_size}."
             )
         self.loaded = loaded
         self.batch = batch
@@ -132,7 +132,7 @@ class Engine:
             raise UserError(
                 f"{len(contents)} contents need as many style codes, or one for all, not {count}."
             )
-        padded = [pad_to_multiple(x, self._multiple, SMALLEST) for x in contents]
+        padded = [pad_to_multiple(x, self._multiple, SMALLEST_SIDE) for x in contents]
         results: list[np.ndarray] = [None] * len(contents)
         outside = np.zeros(len(contents))
         for indices in batches_by([x.shape for x in padded], self.batch):
@@ -155,7 +155,7 @@ class Engine:
         if self.style_size and min(height, width) != self.style_size:
             shape = resized_shape(width, height, self.style_size)
             image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
-        return pad_to_multiple(image, 1, SMALLEST)
+        return pad_to_multiple(image, 1, SMALLEST_SIDE)
 
 
 def take_codes(code: StyleCode, indices: Sequence[int] | np.ndarray) -> StyleCode:

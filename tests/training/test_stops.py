@@ -5,6 +5,7 @@ import os
 import signal
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -26,7 +27,7 @@ def trainer(tiny, changed, tmp_path):
         batch_stats={},
         opt_state={"x": jnp.zeros(3)},
     )
-    trainer.initial_state = lambda: state
+    trainer.initial_state = lambda: jax.tree.map(jnp.copy, state)  # a run donates its own
     trainer.abstract = state
     trainer.step = lambda state, *_, allowed=True: advance(state, {}, allowed)
     trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), trainer.feed.draw)
