@@ -7,7 +7,9 @@
 Prints the maximum absolute and relative error of every operation, layer, loss, gradient, of a step
 of Adam and of training steps in lockstep, in float32 and float64. The exit status is 1 if any is
 over its tolerance: operation 1e-5, network and losses 1e-4, gradient 1e-3 relative, in float64
-1e-9. Needs PyTorch; no wheel has this folder, so it is run from a clone.
+1e-9. Products have the highest precision, as in training; the layers are also compared in JAX's
+default, as in inference, on a GPU (TF32) to 100 times the tolerance. Needs PyTorch; no wheel has
+this folder, so it is run from a clone.
 """
 
 import argparse
@@ -133,7 +135,7 @@ def compare(flags: argparse.Namespace) -> Iterator[Any]:
     """All rows, as they are computed."""
     from parity.choices import compare_choices
     from parity.forward import compare_forward
-    from parity.measure import precision
+    from parity.measure import in_default_precision, precision
     from parity.operations import compare_operations
     from parity.pair import make_pair, random_batch
     from parity.training import compare_training
@@ -150,6 +152,12 @@ def compare(flags: argparse.Namespace) -> Iterator[Any]:
                     section = f"{config.name}, 2 images of {size[0]}x{size[1]}, {dtype}"
                     batch = random_batch(size, 2, flags.seed)
                     yield from compare_forward(pair, batch, f"{section}: layers")
+                    if dtype == "float32" and size == sizes[-1]:
+                        yield from in_default_precision(
+                            lambda pair=pair, batch=batch, section=section: compare_forward(
+                                pair, batch, f"{section}, JAX's default precision: layers"
+                            )
+                        )
                     steps = flags.steps if size == sizes[-1] else 1
                     yield from compare_training(pair, size, flags.seed, section, steps)
     yield from compare_choices(weights, flags.seed)
