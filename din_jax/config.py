@@ -16,13 +16,15 @@ from din_jax import fields
 from din_jax.errors import UserError
 from din_jax.fields import setting
 from din_jax.methods import METHODS, NORMALIZERS, STYLE_ENCODERS, TRANSFORMS, check_method
+from din_jax.vgg_layout import LAYERS
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-# Those of VGG-19, in order.
-LAYERS = tuple(
-    f"relu{block}_{i}" for block, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)
-)
+# Pixels, the least side of a picture that every network takes, ...
+SMALLEST_SIDE = 32
+# ... and of a training crop by network: VGG's relu4_1 is 2x2 there, so that it has statistics.
+SMALLEST_CROP = {"mobilenet": SMALLEST_SIDE, "vgg19": 16}
+_LEAST = min(SMALLEST_CROP.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +37,9 @@ class DataConfig:
     content_validation: str = setting("")  # likewise; "" holds `validation` images out of `content`
     style_validation: str = setting("")  # likewise, for `style`
     validation: int = setting(16, least=1, most=10**6)  # images held out per side without the above
-    resize: int = setting(512, least=16, most=4096)  # pixels, short side before the crop
-    crop: int = setting(256, least=16, most=4096, multiple_of=8)  # pixels, side of content's square
+    resize: int = setting(512, least=_LEAST, most=4096)  # pixels, short side before the crop
+    # pixels, side of content's square
+    crop: int = setting(256, least=_LEAST, most=4096, multiple_of=8)
     style_crop: int = setting(0, least=0, most=4096, multiple_of=8)  # of style's; 0 takes `crop`
     flip: bool = setting(True)  # mirror left to right at random
     # short side drawn log-uniformly from [resize / zoom, resize]
@@ -217,7 +220,7 @@ def _check(c: Config):
     )
     _check_groups(m)
     check_method(m)
-    smallest = 32 if m.network == "mobilenet" else 16
+    smallest = SMALLEST_CROP[m.network]
     for name, side in (("crop", c.data.crop), ("style_crop", c.style_crop)):
         _require(
             side >= smallest,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 INTERRUPTED = 128 + signal.SIGINT  # what shells give a program that Ctrl-C has ended
+UNREAD = 128 + 13  # ... and one that SIGPIPE has ended
 
 
 class UserError(ValueError):
@@ -64,12 +65,24 @@ def loading() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
+def _unread(probe: str = "") -> bool:
+    """Whether nobody reads any more what this process prints, as in `... --help | head -1`."""
+    try:
+        sys.stdout.write(probe)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
 def exit_status(command: Callable[[], int | None]) -> int:
     """Runs a command: what it gives, or 0 for None.
 
-    2 after a `UserError` or `OSError`, told on standard error, and `INTERRUPTED` after Ctrl-C,
-    whatever became of it. Once more Ctrl-C while the libraries' threads come to their ends then
-    kills the process, silently.
+    2 after a `UserError` or `OSError`, told on standard error, `UNREAD`, silently, where the reader
+    of its output has gone, and `INTERRUPTED` after Ctrl-C, whatever became of it. Once more Ctrl-C
+    while the libraries' threads come to their ends then kills the process, silently.
     """
     # An outer `exit_status` has its handler, and who ignores Ctrl-C wants no other.
     outermost = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -77,11 +90,18 @@ def exit_status(command: Callable[[], int | None]) -> int:
         _Interruption.struck = False
         signal.signal(signal.SIGINT, interrupt)
     try:
-        return command() or 0
+        status = command() or 0
+        return UNREAD if _unread() else status
+    except SystemExit:  # of --help
+        if _unread():
+            return UNREAD
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if _Interruption.struck or isinstance(error, KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             return _interrupted()
+        if isinstance(error, BrokenPipeError) and _unread("\n"):  # not another pipe's
+            return UNREAD
         if not isinstance(error, UserError | OSError):
             raise
         print(f"error: {error}", file=sys.stderr)

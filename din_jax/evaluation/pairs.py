@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from din_jax.config import SMALLEST_SIDE
 from din_jax.data.decoding import decode_pil, list_images, load_image, save_image
 from din_jax.data.inspection import name_bad
 from din_jax.data.sheets import CELL, contact_sheet, thumbnail
@@ -19,7 +20,6 @@ from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, spread_over
 from din_jax.inference.engine import Engine, take_codes
 
 MAX_STEM_BYTES = 100  # two stems and a suffix stay below the 255 bytes that file systems take
-SMALLEST_SQUARE = 32  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,21 +58,27 @@ def find_images(path: str | Path, what: str) -> list[Path]:
 
 
 def read_images(
-    paths: Sequence[Path], size: int = 0, warn: Callable[[str], None] | None = None
+    paths: Sequence[Path],
+    size: int = 0,
+    warn: Callable[[str], None] | None = None,
+    *,
+    most: int | None = None,
 ) -> Iterator[Named]:
     """Pictures one by one, uint8 RGB, at their own size or resized to size x size squares.
 
     Squares are not cut out: the whole picture is resized (bicubic), as the published comparisons
-    do. Bad files are skipped and named once, at the end, through `warn`.
+    do. Bad files are skipped and named once, at the end, through `warn`. At most `most` are given.
 
     Raises:
       UserError: no file is a usable picture.
     """
-    if size and size < SMALLEST_SQUARE:
-        raise UserError(f"the size must be at least {SMALLEST_SQUARE} pixels, not {size}.")
+    if size and size < SMALLEST_SIDE:
+        raise UserError(f"the size must be at least {SMALLEST_SIDE} pixels, not {size}.")
     taken: set[str] = set()
     bad: list[tuple[Path, str]] = []
     for path in paths:
+        if len(taken) == most:
+            break
         try:
             image = read_square(path, size) if size else load_image(path)
         except UserError as error:

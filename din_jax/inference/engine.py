@@ -9,6 +9,7 @@ from flax import nnx
 from jax import Array
 from PIL import Image
 
+from din_jax.config import SMALLEST_SIDE
 from din_jax.data.decoding import resize_crop, resized_shape
 from din_jax.errors import UserError
 from din_jax.inference.batching import (
@@ -27,7 +28,6 @@ from din_jax.models.readers import style_numbers
 from din_jax.weights.models import LoadedModel
 
 ContentStatistics = Mapping[str, LayerStatistics]
-SMALLEST = 32  # pixels, the least side that the networks take
 
 
 class Engine:
@@ -64,9 +64,10 @@ class Engine:
         if bucket < 0 or bucket % 8:
             raise UserError(f"bucket must be 0 or a multiple of 8, not {bucket}.")
         style_size = loaded.config.data.resize if style_size is None else style_size
-        if style_size and style_size < SMALLEST:
+        if style_size and style_size < SMALLEST_SIDE:
             raise UserError(
-                f"the style size must be 0 (keep) or at least {SMALLEST} pixels, not {style_size}."
+                f"the style size must be 0 (keep) or at least {SMALLEST_SIDE} pixels, not "
+                f"{style_size}."
             )
         self.loaded = loaded
         self.batch = batch
@@ -182,7 +183,7 @@ class Engine:
         """Numbers of contents that run together, and (images, sizes, mixture), filled up."""
         contents = check_images(contents, "content")
         code = checked_mixture(code, self.loaded.model.levels, len(contents))
-        padded = [pad_to_multiple(x, self._multiple, SMALLEST) for x in contents]
+        padded = [pad_to_multiple(x, self._multiple, SMALLEST_SIDE) for x in contents]
         for indices in batches_by([x.shape for x in padded], self.batch):
             filled = fill_up(indices, self.batch)
             sizes = np.asarray([contents[i].shape[:2] for i in filled], np.int32)
@@ -195,7 +196,7 @@ class Engine:
         if self.style_size and min(height, width) != self.style_size:
             shape = resized_shape(width, height, self.style_size)
             image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
-        return pad_to_multiple(image, 1, SMALLEST)
+        return pad_to_multiple(image, 1, SMALLEST_SIDE)
 
 
 def _encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:

@@ -168,3 +168,8 @@ class StylizationNetwork(nnx.Module):
     def __call__(self, content: Array, style: Array) -> Array:
         """encode_style, then stylize."""
         return self.stylize(content, self.encode_style(style))
+
+
+def abstract_network(config: ModelConfig, vgg: VGGBackbone | None = None) -> StylizationNetwork:
+    """The network with shapes and types in the place of arrays; nothing is drawn or computed."""
+    return nnx.eval_shape(lambda: StylizationNetwork(config, vgg, rngs=nnx.Rngs(0)))

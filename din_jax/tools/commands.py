@@ -33,8 +33,7 @@ def main() -> int:
     if name in ("--help", "-h"):
         width = max(map(len, COMMANDS))
         lines = [f"    {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
-        print("\n".join([__doc__, *lines]))
-        return 0
+        return exit_status(lambda: print("\n".join([__doc__, *lines])))
     if name in COMMANDS:
         # As if the command had been started by itself.
         sys.argv = [f"din-jax {name}", *sys.argv[2:]]

@@ -6,20 +6,15 @@ writes out/CONTENT--STYLE.png for each pair, out/contact_sheet.png, and with --m
 out/metrics.csv. `--size 256` makes all pictures 256 x 256, the size of published comparisons.
 """
 
-import argparse
 import sys
 
+from din_jax.command_line import Parser, check_least
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message} (see {self.prog} --help).")
-
-
 def parse(arguments):
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--checkpoint", required=True, help="run directory or .safetensors model file")
     add("--content", required=True, help="picture or folder")
@@ -51,8 +46,7 @@ def run(flags):
         from din_jax.weights import vgg19_of
         from din_jax.weights.models import load_model
 
-    if min(flags.limit, flags.batch) < 1 or flags.size < 0:
-        raise UserError("--limit and --batch must be at least 1, and --size at least 0.")
+    check_least(flags, limit=1, batch=1, size=0)
     if flags.measure_size and flags.measure_size < 32:
         raise UserError(f"--measure-size must be 0 or at least 32, not {flags.measure_size}.")
     contents, styles = find_images(flags.content, "content"), find_images(flags.style, "style")

@@ -20,20 +20,19 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from din_jax.config import Config
+from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE, Config
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.config_files import read_config_file
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 DEFAULT = "din:portable"
 FRESH = "step, fresh targets"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--config", default=DEFAULT, help="settings of the model and its losses")
     add("--batch", type=int, default=4, help="pairs a step")
@@ -42,11 +41,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_flag(parser)
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
-    if min(flags.batch, flags.rounds) < 1 or flags.crop < 32 or flags.crop % 8:
-        raise UserError(
-            "--batch and --rounds must be at least 1, --crop a multiple of 8 from 32 up."
-        )
-    check_flag(flags)
+    check_least(flags, batch=1, rounds=1, crop=SMALLEST_SIDE, processes=1)
+    if flags.crop % 8:
+        raise UserError(f"--crop must be a multiple of 8, not {flags.crop}.")
     return flags
 
 

@@ -17,10 +17,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.demo import MODEL
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 
 class Part(NamedTuple):
@@ -92,9 +94,7 @@ def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--checkpoint", default=MODEL, help="run directory or .safetensors model file")
     add("--vgg", default="", help="VGG-19 weights, for a model that contains one")
@@ -104,9 +104,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_flag(parser)
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
-    if flags.size < 32 or min(flags.batch, flags.rounds) < 1:
-        raise UserError("--size must be at least 32, --batch and --rounds at least 1.")
-    check_flag(flags)
+    check_least(flags, size=SMALLEST_SIDE, batch=1, rounds=1, processes=1)
     return flags
 
 

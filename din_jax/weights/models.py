@@ -21,7 +21,7 @@ from flax import nnx
 
 from din_jax.config import Config
 from din_jax.files import write_atomically
-from din_jax.models.network import StylizationNetwork, VGGBackbone
+from din_jax.models.network import StylizationNetwork, VGGBackbone, abstract_network
 from din_jax.models.vgg import Frozen
 from din_jax.weights.checked import LARGEST, Expected, read_checked, wrong_numbers
 from din_jax.weights.choose import vgg19_of
@@ -186,7 +186,7 @@ def build_model(
       ModelError: the arrays do not fit the config.
     """
     backbone = None if vgg is None else VGGBackbone(vgg.params, vgg.preprocessing)
-    abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, backbone, rngs=nnx.Rngs(0)))
+    abstract = abstract_network(config.model, backbone)
     abstract.eval()
     graph, params, stats, frozen = nnx.split(abstract, nnx.Param, nnx.BatchStat, Frozen)
     expected = {"params": nnx.to_pure_dict(params), "batch_stats": nnx.to_pure_dict(stats)}
