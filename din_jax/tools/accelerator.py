@@ -44,7 +44,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of rows.json and rows.md")
     add("--minutes", type=float, default=9.0, help="of everything; the same command goes on")
-    add("--limit", type=float, default=120.0, help="seconds of a row, its compilation included")
+    add("--limit", type=float, default=150.0, help="seconds of a row, its compilation included")
     add("--rehearse", action="store_true", help="tiny sizes")
     add("--retry", action="store_true", help="measure again what failed")
     add("--worker", action="store_true", help=argparse.SUPPRESS)
