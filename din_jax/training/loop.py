@@ -62,6 +62,7 @@ class Trainer:
 
     def __init__(self, config: Config, run: Path):
         self.config, self.run = config, run
+        self._began = time.monotonic()
         self.mesh = make_mesh()
         local_batch(config.train.batch)  # refuses one that the devices do not divide
         claim_run(run, config)
@@ -192,7 +193,7 @@ class Trainer:
     def _loop(self, state: TrainState, step: int, checkpoints: Checkpoints, reports: Reports):
         config = self.config.train
         average, since = Average(), time.monotonic()
-        end = since + 60 * config.minutes if config.minutes else math.inf
+        end = self._began + 60 * config.minutes if config.minutes else math.inf
         last = step >= config.steps
         while not last:
             steps = self._until_a_report(step)
