@@ -145,13 +145,23 @@ class Bench:
 
 
 def work(flags: argparse.Namespace, rivals: Rivals | None) -> None:
-    """The worker."""
+    """The worker.
+
+    Raises:
+      UserError: there is no accelerator.
+    """
     # Else JAX takes most of the device's memory at once, and leaves another library none.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     keep_freed_memory()
+    about = facts(flags.rehearse)
+    if about["platform"] == "cpu" and not flags.rehearse:
+        raise UserError(
+            "JAX finds no accelerator here, and the sizes are for one: install jax[cuda] (README), "
+            "or take --rehearse."
+        )
     bench = Bench(flags.rehearse, rivals)
     versions = {"torch": importlib.metadata.version("torch")} if rivals else {}
-    serve(facts(flags.rehearse) | versions, bench.do)
+    serve(about | versions, bench.do)
 
 
 def run(

@@ -176,7 +176,7 @@ def _contender(program: Program, macs: int | None, array: Callable | None = None
 
 
 def ceiling(name: str, scale: int) -> dict[str, Any]:
-    """A row of what the device reaches: {"bytes_s"} or {"flops_s"}, the best of its runs.
+    """A row of what the device reaches: "bytes_s" or "flops_s", in its lower quartile of time.
 
     Args:
       name: "copy", "triad" or "product" and a dtype.

@@ -99,10 +99,11 @@ def _jobs(sizes: Sizes) -> Iterator[Job]:
     for case in pictures:
         for contender in (OURS, EAGER, CHANNELS_LAST):
             yield Job("pictures", case, contender)
+    yield from _operations(sizes.maps[:1], "float32")
     yield from _training(sizes, "bfloat16")
-    # Half a minute each, in Python and a C++ compiler: the largest and the smallest batch first.
-    yield from (Job("compiled", case, COMPILED) for case in (*pictures[:2], *pictures[-2:]))
-    yield from _operations(sizes.maps[:1], "float32", ("forward", "both"))
+    # Half a minute each: first the largest batch, and the smallest.
+    first, last = pictures[0], pictures[-1]
+    yield from (Job("compiled", case, COMPILED) for case in (first, last))
     large = [
         Stylization(*sizes.large, batch, dtype)
         for batch, dtype in itertools.product(sorted(sizes.batches), ("bfloat16", "float32"))
@@ -115,12 +116,13 @@ def _jobs(sizes: Sizes) -> Iterator[Job]:
     yield from _training(sizes, "float32")
     for contender in (OURS, EAGER):
         yield Job("exact", Stylization(*sizes.picture, sizes.batches[0], "exact"), contender)
-    yield from _operations(sizes.maps[:1], "bfloat16", ("forward", "both"))
+    yield from _operations(sizes.maps[:1], "bfloat16")
     for case in large[2:]:
         for contender in (OURS, CHANNELS_LAST):
             yield Job("large", case, contender)
-    yield from _operations(sizes.maps[1:], "float32", ("forward", "both"))
-    yield from (Job("compiled", case, COMPILED) for case in (*pictures[2:-2], *large[:2]))
+    yield from (Job("compiled", case, COMPILED) for case in pictures if case not in (first, last))
+    yield from _operations(sizes.maps[1:], "float32")
+    yield from (Job("compiled", case, COMPILED) for case in large[:2])
     for variant in OPERATIONS:
         for way in ("forward", "both"):
             yield Job("compiled", Case(variant, *sizes.maps[0], way), COMPILED)
@@ -132,8 +134,8 @@ def _training(sizes: Sizes, dtype: str) -> Iterator[Job]:
         yield Job(f"training, {dtype}", case, OURS)
 
 
-def _operations(maps: Sequence[tuple[int, int]], dtype: str, ways: Sequence[str]) -> Iterator[Job]:
-    for size, variant, way in itertools.product(maps, OPERATIONS, ways):
+def _operations(maps: Sequence[tuple[int, int]], dtype: str) -> Iterator[Job]:
+    for size, variant, way in itertools.product(maps, OPERATIONS, ("forward", "both")):
         case = Case(variant, *size, way, dtype)
         for form in (*named_forms(case), EAGER):
             yield Job(f"operations, {dtype}", case, form)

@@ -27,6 +27,8 @@ COLUMNS = (
     "%", "roofline %", "model %", "note",
 )  # fmt: skip
 
+MARGIN = 0.95  # a form is worth a change from this part of the time on
+
 
 def ceilings(rows: Rows, jobs: Jobs) -> dict[str, float]:
     """Bytes/s as "bytes" and FLOP/s by dtype, of those that were measured."""
@@ -160,6 +162,7 @@ def _choice(what: str, taken: str, times: Mapping[str, float]) -> Iterator[str]:
     if taken not in times or len(times) < 2:
         return
     best = min(times, key=times.get)
-    advice = "keep it" if best == taken else f"take {best}"
+    faster = times[best] < MARGIN * times[taken]
+    advice = f"take {best}" if faster else "keep it"
     others = ", ".join(f"{form} {ms:.3g} ms" for form, ms in times.items())
     yield f"{what}: {others}; {taken} is taken here: {advice}"

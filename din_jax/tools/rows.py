@@ -132,12 +132,12 @@ class Worker:
         except queue.Empty:
             raise TimeoutError from None
 
-    def last_words(self) -> str:
-        """The last line of what it wrote to standard error, and its status."""
+    def last_words(self) -> tuple[int | None, str]:
+        """Its status, and the last line of what it wrote to standard error."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         text = self.log.read_text(encoding="utf-8", errors="replace").strip()
-        return f"status {self._process.poll()}: {text.splitlines()[-1][-300:] if text else ''}"
+        return self._process.poll(), text.splitlines()[-1][-300:] if text else ""
 
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -170,7 +170,8 @@ def conduct(
       retry: do those again that failed.
 
     Raises:
-      RuntimeError: a worker did not come up.
+      UserError: what a worker refused.
+      RuntimeError: one did not come up otherwise.
     """
     end = time.monotonic() + 60 * minutes
     waiting = rows.missing(tasks, retry)
@@ -201,7 +202,10 @@ def _until_a_failure(
             raise
         facts = None
     if facts is None:
-        raise RuntimeError(f"a worker did not come up; {worker.last_words()} (see {worker.log})")
+        status, words = worker.last_words()
+        if status == 2:  # one sentence for the user, as in `errors.exit_status`
+            raise UserError(words.removeprefix("error: "))
+        raise RuntimeError(f"a worker did not come up; status {status}: {words} ({worker.log})")
     rows.of(facts)
     for task in tasks:
         left = end - time.monotonic()
@@ -214,7 +218,8 @@ def _until_a_failure(
             yield task
             return
         if row is None:
-            rows.add(task.name, {"error": f"the process ended, {worker.last_words()}"})
+            status, words = worker.last_words()
+            rows.add(task.name, {"error": f"the process ended, status {status}: {words}"})
             yield task
             return
         rows.add(task.name, row)

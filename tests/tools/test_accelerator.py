@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from din_jax.errors import UserError
 from din_jax.tools import accelerator
 from din_jax.tools.accelerator_plan import CEILINGS, COMPILED, FULL, OURS, REHEARSAL, RIVALS, plan
 from din_jax.tools.accelerator_report import ceilings, fractions, report, verdicts
@@ -150,3 +151,9 @@ def test_mistakes_are_one_sentence(flags, says, tmp_path, capsys):
     assert accelerator.main(["--out", str(tmp_path), *flags]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and says in err and err.count("\n") == 1
+
+
+def test_without_an_accelerator_only_the_rehearsal_runs(tmp_path):
+    flags = accelerator.parse(["--out", str(tmp_path)])
+    with pytest.raises(UserError, match="JAX finds no accelerator here.*--rehearse"):
+        accelerator.work(flags, None)

@@ -123,6 +123,16 @@ def test_a_worker_that_does_not_come_up_is_a_defect(run, tmp_path):
         conduct([Task("x", "a")], Rows(run.path), start, print, minutes=1, limit=9)
 
 
+def test_what_a_worker_refuses_is_one_sentence(run, tmp_path):
+    refusal = "import sys; print('error: no such card.', file=sys.stderr); sys.exit(2)"
+
+    def start(names):
+        return Worker([sys.executable, "-c", refusal], names, tmp_path / "log")
+
+    with pytest.raises(UserError, match=r"^no such card\.$"):
+        conduct([Task("x", "a")], Rows(run.path), start, print, minutes=1, limit=9)
+
+
 def test_a_worker_ends_with_the_process_that_started_it(run, tmp_path):
     worker = Worker([sys.executable, "-c", WORKER], ["hang 1"], tmp_path / "log")
     try:
