@@ -90,6 +90,7 @@ class Bench:
 
     def do(self, name: str) -> Row:
         from din_jax.tools import accelerator_cases as cases
+        from din_jax.tools.accelerator_plan import ALONE
 
         job = self.jobs[name]
         if isinstance(job.case, str):
@@ -97,6 +98,8 @@ class Bench:
         if job.contender not in self.rivals:
             return self._times({"ours": self._ours(job.case, job.contender)})["ours"]
         rival = self.rivals[job.contender](job.case)
+        if job.stage == ALONE:
+            return self._times({"rival": rival})["rival"] | {"note": "alone"}
         try:
             ours = self._ours(job.case, self._default(job.case))
             found = self._times({"ours": ours, "rival": rival})

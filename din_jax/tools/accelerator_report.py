@@ -6,6 +6,7 @@ from typing import Any
 
 from din_jax.tools.accelerator_cases import Stylization
 from din_jax.tools.accelerator_plan import (
+    ALONE,
     CEILINGS,
     CHANNELS_LAST,
     COMPILED,
@@ -84,11 +85,19 @@ def cells(name: str, rows: Rows, jobs: Jobs, limits: Mapping[str, float]) -> lis
         notes.append(f"{1e3 * job.case.batch / row['ms']:.3g} pairs/s")
     return [
         name, number(row["ms"], ".4g"), f"{row['low']:.4g}-{row['high']:.4g}",
-        f"{row['runs']}x{row['calls']}", number(row.get("ratio"), ".2f"),
+        f"{row['runs']}x{row['calls']}", number(_ratio(row, job, rows), ".2f"),
         number(row.get("compile_s"), ".1f"), scaled(row.get("memory"), 2**30),
         scaled(bytes_s, 1e9), part("bytes_part"), scaled(flops_s, 1e12), part("flops_part"),
         part("roofline"), part("macs_part"), "; ".join(notes),
     ]  # fmt: skip
+
+
+def _ratio(row: Row, job: Job, rows: Rows) -> float | None:
+    """Theirs over ours: in turn, or of two rows where each had the device for itself."""
+    ours = rows.rows.get(f"{title(job.case)}: {OURS}", {}).get("ms")
+    if "ratio" in row or job.stage != ALONE or ours is None:
+        return row.get("ratio")
+    return row["ms"] / ours
 
 
 def line(name: str, rows: Rows, jobs: Jobs) -> str:

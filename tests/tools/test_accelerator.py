@@ -10,7 +10,14 @@ import pytest
 from din_jax.errors import UserError
 from din_jax.tools import accelerator
 from din_jax.tools.accelerator_plan import CEILINGS, COMPILED, FULL, OURS, REHEARSAL, RIVALS, plan
-from din_jax.tools.accelerator_report import ceilings, fractions, report, verdicts
+from din_jax.tools.accelerator_report import (
+    COLUMNS,
+    ceilings,
+    cells,
+    fractions,
+    report,
+    verdicts,
+)
 from din_jax.tools.rows import Rows
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +145,15 @@ def test_aims_are_held_against_the_better_layout_and_choices_against_the_default
     assert len(table) == 2 + len(rows.rows)
     assert len({line.count("|") for line in table}) == 1
     assert "took more than 120 s" in text and "400 pairs/s" in text and "differs by 1e-03" in text
+
+
+def test_rivals_that_ran_alone_are_compared_with_our_row(rows):
+    jobs, case = plan(FULL, True), "stylize 3840x2160, batch 8, bfloat16"
+    theirs = f"{case}: torch, channels_last"
+    rows.rows = {theirs: timed(50, note="alone"), f"{case}: {OURS}": timed(20)}
+    assert cells(theirs, rows, jobs, {})[COLUMNS.index("theirs / ours")] == "2.50"
+    del rows.rows[f"{case}: {OURS}"]
+    assert cells(theirs, rows, jobs, {})[COLUMNS.index("theirs / ours")] == ""
 
 
 @pytest.mark.parametrize(
