@@ -138,7 +138,8 @@ class TrainConfig:
     """The loop: how long, on what, and how often it reports."""
 
     steps: int = setting(160_000, least=1, most=10**9)
-    # stop after so many, saved, to be resumed by the same command; 0: when the steps are done
+    # stop after so many, setting up included, saved, to be resumed by the same command; 0: when
+    # the steps are done
     minutes: float = setting(0.0, least=0)
     batch: int = setting(8, least=1, most=65_536)  # pairs per step over all devices
     # first steps in which the nets read VGG's statistics, not the MobileNet's

@@ -77,12 +77,26 @@ def _unread(probe: str = "") -> bool:
     return False
 
 
+def _missing_library(error: BaseException) -> str:
+    """What to do about a library that is not installed; "" for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    library = error.name.partition(".")[0]
+    if library == __name__.partition(".")[0]:
+        return ""
+    return (
+        f"the Python module '{library}' is not installed; it is one of those that requirements.txt "
+        "names: install it, or all of them with pip install -e ."
+    )
+
+
 def exit_status(command: Callable[[], int | None]) -> int:
     """Runs a command: what it gives, or 0 for None.
 
-    2 after a `UserError` or `OSError`, told on standard error, `UNREAD`, silently, where the reader
-    of its output has gone, and `INTERRUPTED` after Ctrl-C, whatever became of it. Once more Ctrl-C
-    while the libraries' threads come to their ends then kills the process, silently.
+    2 after a `UserError`, an `OSError` or a library that is not installed, told on standard error,
+    `UNREAD`, silently, where the reader of its output has gone, and `INTERRUPTED` after Ctrl-C,
+    whatever became of it. Once more Ctrl-C while the libraries' threads come to their ends then
+    kills the process, silently.
     """
     # An outer `exit_status` has its handler, and who ignores Ctrl-C wants no other.
     outermost = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -102,9 +116,10 @@ def exit_status(command: Callable[[], int | None]) -> int:
             return _interrupted()
         if isinstance(error, BrokenPipeError) and _unread("\n"):  # not another pipe's
             return UNREAD
-        if not isinstance(error, UserError | OSError):
+        missing = _missing_library(error)
+        if not (missing or isinstance(error, UserError | OSError)):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {missing or error}", file=sys.stderr)
         return 2
     finally:
         if outermost and signal.getsignal(signal.SIGINT) is interrupt:

@@ -23,6 +23,7 @@ COMMANDS = {
     "flops": ("din_jax.tools.flops", "counts operations, beside the paper's table 1"),
     "profile": ("din_jax.tools.profile", "where the time of a picture goes"),
     "bench": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
+    "accelerator": ("din_jax.tools.accelerator", "all measurements on a GPU, in nine minutes"),
     "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),
 }
 

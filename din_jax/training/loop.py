@@ -63,6 +63,7 @@ class Trainer:
 
     def __init__(self, config: Config, run: Path):
         self.config, self.run = config, run
+        self._began = time.monotonic()
         self.mesh = make_mesh()
         local_batch(config.train.batch)  # refuses one that the devices do not divide
         claim_run(run, config)
@@ -205,7 +206,7 @@ class Trainer:
         reports: Reports,
     ) -> TrainState:  # fmt: skip
         config = self.config.train
-        end = time.monotonic() + 60 * config.minutes if config.minutes else math.inf
+        end = self._began + 60 * config.minutes if config.minutes else math.inf
         last = step >= config.steps
         while not last:
             steps = self._until_a_report(step)

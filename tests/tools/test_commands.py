@@ -161,6 +161,31 @@ def test_an_unknown_variant_is_the_presets_own_sentence(spec, tmp_path, monkeypa
         read_config_file(spec)
 
 
+@pytest.mark.parametrize("library", ["ml_collections", "tensorboardX"])
+def test_a_library_that_is_missing_is_one_sentence(library, tmp_path):
+    blocked = f"import sys\nsys.modules[{library!r}] = None\n{PROBE}"
+    command = ["train", "--config=din:demo", "--workdir=run", "--config.train.steps=1"]
+    done = subprocess.run(
+        [sys.executable, "-c", blocked, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: the Python module '{library}' is not installed; ")
+    assert "pip install" in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_module_of_the_package_that_is_missing_is_a_defect():
+    def command():
+        raise ModuleNotFoundError("no module", name="din_jax.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        exit_status(command)
+
+
 def test_a_commands_own_status_is_kept():
     assert [exit_status(lambda given=given: given) for given in (None, 0, 1)] == [0, 0, 1]
 

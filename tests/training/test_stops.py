@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import time
 from types import SimpleNamespace
 
 import jax
@@ -93,6 +94,14 @@ def test_a_run_whose_time_is_up_is_saved_and_goes_on(trainer, changed, tmp_path,
     assert "Stopped at step 1, saved. The same command goes on" in capsys.readouterr().out
     # Another limit is the same run.
     claim_run(tmp_path, changed(config, train={"minutes": 5.0}))
+
+
+def test_the_time_of_a_run_begins_with_setting_it_up(trainer, changed, tmp_path, monkeypatch):
+    trainer.config = changed(trainer.config, train={"checkpoint_every": 100, "minutes": 1.0})
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 61)  # that pictures and weights took
+    trainer.train()
+    assert saved_steps(tmp_path) == [1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
