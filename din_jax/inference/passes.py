@@ -8,6 +8,7 @@ asks at each: a pass per norm, and what later passes read of a piece is kept mea
 """
 
 import dataclasses
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 from din_jax.errors import UserError
 from din_jax.layers.measuring import pooled_statistics
 from din_jax.layers.normalizers import pool_moments
 
 Call = Callable[[], tuple]
+Atom = Var | Literal
 
 
 class MapStore:
@@ -74,9 +76,13 @@ class MapStore:
 
 @dataclasses.dataclass(frozen=True)
 class _Pass:
-    """Operations up to the statistics that the next pass waits for."""
+    """Operations up to the statistics that the next pass waits for.
 
-    operations: list[JaxprEqn]
+    `jaxpr` takes the constants and arguments of the whole, all statistics pooled before, and what
+    it reads; it gives what is to be pooled, what it keeps, and in the end the results.
+    """
+
+    jaxpr: Jaxpr
     cuts: list[JaxprEqn]  # where statistics are pooled afterwards
     reads: list[Var]  # kept by earlier passes
     keeps: list[Var]  # read by later ones
@@ -93,10 +99,10 @@ class Passes:
 
     def __init__(self, function: Callable, *arguments: Any):
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        self._jaxpr, self._consts = closed.jaxpr, closed.consts
+        self._consts = closed.consts
         self._structure = jax.tree.structure(shapes)
-        self._passes, piece = _cut(self._jaxpr)
-        self._same = not piece.intersection(self._jaxpr.outvars)
+        self._passes, piece, results = _cut(closed.jaxpr)
+        self._same = not any(v in piece for v in results if not isinstance(v, Literal))
         self._numbers = {v: i for i, v in enumerate(piece)}
         self._programs: dict[int, Callable] = {}
         self.compilations = 0
@@ -139,35 +145,21 @@ class Passes:
             self.compilations += 1
         return self._programs[depth](*arguments)
 
-    def _execute(self, depth: int, given: list, maps: list, arguments: list) -> tuple:
-        one, jaxpr = self._passes[depth], self._jaxpr
-        cut_before = [v for before in self._passes[:depth] for cut in before.cuts
-                      for v in cut.outvars]  # fmt: skip
-        known = dict(zip(jaxpr.constvars, self._consts, strict=True))
-        known |= dict(zip(jaxpr.invars, arguments, strict=True))
-        known |= dict(zip(cut_before, given, strict=True)) | dict(zip(one.reads, maps, strict=True))
-
-        def values(variables) -> list:
-            return [v.val if isinstance(v, Literal) else known[v] for v in variables]
-
-        for operation in one.operations:
-            if operation.primitive is pooled_statistics:  # of no piece: running ones
-                known |= dict(zip(operation.outvars, values(operation.invars[1:]), strict=True))
-                continue
-            functions, parameters = operation.primitive.get_bind_params(operation.params)
-            results = operation.primitive.bind(*functions, *values(operation.invars), **parameters)
-            results = results if operation.primitive.multiple_results else [results]
-            known |= dict(zip(operation.outvars, results, strict=True))
-        statistics = [values(cut.invars) for cut in one.cuts]
-        final = depth == len(self._passes) - 1
-        return statistics, values(one.keeps), values(jaxpr.outvars) if final else []
+    def _execute(self, depth: int, *arguments: list) -> tuple[list, list, list]:
+        """(share and moments at each cut, what is kept, results) of one pass."""
+        one = self._passes[depth]
+        function = jaxpr_as_fun(ClosedJaxpr(one.jaxpr, []))
+        given, maps, rest = arguments
+        outputs = iter(function(*self._consts, *rest, *given, *maps))
+        statistics = [list(itertools.islice(outputs, len(cut.invars))) for cut in one.cuts]
+        return statistics, list(itertools.islice(outputs, len(one.keeps))), list(outputs)
 
     def _is_last(self, variable: Var, depth: int) -> bool:
         return not any(variable in later.reads for later in self._passes[depth + 1 :])
 
 
-def _cut(jaxpr: Jaxpr) -> tuple[list[_Pass], set[Var]]:
-    """The passes of a traced function, and the variables that are of a piece of the picture.
+def _cut(jaxpr: Jaxpr) -> tuple[list[_Pass], set[Var], list[Atom]]:
+    """The passes of a traced function, variables that are of a piece of the picture, and results.
 
     An operation belongs to the first pass in which all that it needs is known. What is of no piece
     (parameters, codes, what follows from pooled statistics) is small and belongs to all from there.
@@ -176,11 +168,16 @@ def _cut(jaxpr: Jaxpr) -> tuple[list[_Pass], set[Var]]:
     piece: dict[Var, None] = {jaxpr.invars[0]: None}  # in order
     operations: list[tuple[int, bool, JaxprEqn]] = []
     cuts: list[list[JaxprEqn]] = [[]]
+    running: dict[Var, Atom] = {}
     for operation in jaxpr.eqns:
-        inputs = [v for v in operation.invars if not isinstance(v, Literal)]
+        inputs = [v if isinstance(v, Literal) else running.get(v, v) for v in operation.invars]
+        operation = operation.replace(invars=inputs)
+        inputs = _variables(operation)
         depth = max((depths.get(v, 0) for v in inputs), default=0)
-        own = any(v in piece for v in inputs)
-        cut = own and operation.primitive is pooled_statistics
+        own, cut = any(v in piece for v in inputs), operation.primitive is pooled_statistics
+        if cut and not own:  # running statistics are of no piece
+            running |= dict(zip(operation.outvars, operation.invars[1:], strict=True))
+            continue
         if cut:
             cuts += [[] for _ in range(depth + 2 - len(cuts))]
             cuts[depth].append(operation)
@@ -190,30 +187,35 @@ def _cut(jaxpr: Jaxpr) -> tuple[list[_Pass], set[Var]]:
             depths[variable] = depth + cut
             if own and not cut:
                 piece[variable] = None
-    if len(cuts) == 2:  # the first pass is but a part of the second: nothing is kept
-        every = [[o for depth, _, o in operations if depth <= i] for i in range(2)]
-        return [_Pass(every[i], cuts[i], [], []) for i in range(2)], set(piece)
+    results = [v if isinstance(v, Literal) else running.get(v, v) for v in jaxpr.outvars]
+    last = len(cuts) - 1
+    keep = last > 1  # else the first pass is but a part of the second
 
     def used(depth: int) -> list[Var]:
         """Variables of the piece that a pass reads or makes, in order."""
         readers = [o for d, own, o in operations if own and d == depth] + cuts[depth]
-        variables = [v for o in readers for v in o.invars if not isinstance(v, Literal)]
-        variables += [v for v in jaxpr.outvars if depth == len(cuts) - 1]
+        variables = [v for operation in readers for v in _variables(operation)]
+        variables += results if depth == last else []
         return [v for v in dict.fromkeys(variables) if v in piece and v != jaxpr.invars[0]]
 
-    uses = [used(depth) for depth in range(len(cuts))]
-    passes = []
+    uses = [used(depth) if keep else [] for depth in range(last + 1)]
+    passes, given = [], []
     for depth, cut in enumerate(cuts):
-        kept = dict.fromkeys(v for later in uses[depth + 1 :] for v in later)
-        passes.append(
-            _Pass(
-                [o for d, own, o in operations if d == depth or (d < depth and not own)],
-                cut,
-                [v for v in uses[depth] if depths[v] < depth],
-                [v for v in kept if depths[v] == depth],
-            )
-        )
-    return passes, set(piece)
+        later = dict.fromkeys(v for use in uses[depth + 1 :] for v in use)
+        reads = [v for v in uses[depth] if depths[v] < depth]
+        keeps = [v for v in later if depths[v] == depth]
+        todo = [o for d, own, o in operations if d == depth or d < depth and not (own and keep)]
+        inputs = [*jaxpr.constvars, *jaxpr.invars, *given, *reads]
+        pooled = [v for operation in cut for v in operation.invars]
+        outputs = [*pooled, *keeps, *(results if depth == last else [])]
+        part = jaxpr.replace(constvars=[], invars=inputs, outvars=outputs, eqns=todo)
+        passes.append(_Pass(part, cut, reads, keeps))
+        given = given + [v for operation in cut for v in operation.outvars]
+    return passes, set(piece), results
+
+
+def _variables(operation: JaxprEqn) -> list[Var]:
+    return [v for v in operation.invars if not isinstance(v, Literal)]
 
 
 def _pooled(cuts: Sequence[JaxprEqn], found: Sequence[list]) -> list[np.ndarray]:
