@@ -21,6 +21,8 @@ from typing import Any
 import jax
 from jax import lax
 
+from din_jax.ops import extent
+
 FORMS = ("auto", "conv", "shift")
 # Part of the key of jit's caches, as a context variable of Python's is not.
 _default = jax.make_user_context("auto")
@@ -50,14 +52,19 @@ def by_platform(
     """
     form = _default.value if _checked(form) == "auto" else form
     if form == "auto":
-        return _chosen(cpu, elsewhere, tuple(settings.items()), *args)
+        # The sizes of pictures in larger maps are numbers of the trace around, no arguments: what
+        # is kept for one trace would carry them into another.
+        choose = _chosen if extent.current() is None else _choose
+        return choose(cpu, elsewhere, tuple(settings.items()), *args)
     return (cpu if form == "shift" else elsewhere)(*args, **settings)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
-def _chosen(cpu: Callable, elsewhere: Callable, settings: tuple, *args: Any) -> Any:
+def _choose(cpu: Callable, elsewhere: Callable, settings: tuple, *args: Any) -> Any:
     cpu, elsewhere = (functools.partial(f, **dict(settings)) for f in (cpu, elsewhere))
     return lax.platform_dependent(*args, cpu=cpu, default=elsewhere)
+
+
+_chosen = jax.jit(_choose, static_argnums=(0, 1, 2), inline=True)
 
 
 def _checked(form: str) -> str:

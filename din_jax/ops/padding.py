@@ -1,8 +1,12 @@
-"""Borders of feature maps: reflected, repeated, or zero."""
+"""Borders of feature maps: reflected, repeated, or zero; of the pictures in them (`ops.extent`)."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 
+from din_jax.ops import extent
 from din_jax.ops.cpu.padding import reflect_in_place, repeat_in_place
 from din_jax.ops.forms import by_platform
 
@@ -55,6 +59,8 @@ def check_border(x: Array, width: int, halo: bool):
 
 def concatenate_reflection(x: Array, rows: int, columns: int) -> Array:
     """`reflect_pad` of a map that is large enough, for other platforms than the CPU."""
+    if extent.current() is not None:
+        return _gathered(x, rows, columns, True)
     if rows:
         x = jnp.concatenate([x[:, rows:0:-1], x, x[:, -2 : -2 - rows : -1]], 1)
     if columns:
@@ -71,7 +77,27 @@ def repeat_border(x: Array) -> Array:
 
 
 def _repeat_elsewhere(x: Array) -> Array:
+    if extent.current() is not None:
+        return _gathered(x, 1, 1, False)
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+
+
+def _gathered(x: Array, rows: int, columns: int, between: bool) -> Array:
+    """The border of each picture of `ops.extent`, mirrored at its pixels or, not `between`, at its
+    edge; the rest is anything.
+    """
+    sizes = extent.current().size_at(x)
+    for axis, width in ((1, rows), (2, columns)):
+        last = sizes[:, axis - 1, None] - 1
+        lines = jnp.arange(-width, x.shape[axis] + width)[None]
+        if between:
+            lines = jnp.where(lines > last, 2 * last - lines, jnp.abs(lines))
+        else:
+            lines = jnp.minimum(lines, last)
+        lines = jnp.clip(lines, 0, x.shape[axis] - 1)
+        take = functools.partial(jnp.take, axis=axis - 1)
+        x = jax.vmap(take)(x, lines) if width else x
+    return x
 
 
 def zero_border(x: Array, width: int) -> Array:

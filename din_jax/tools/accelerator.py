@@ -119,12 +119,14 @@ class Bench:
 
     @staticmethod
     def _default(case: Any) -> str:
-        from din_jax.ops.forms import resolve_form
+        import jax
+
         from din_jax.tools import accelerator_plan as plans
         from din_jax.tools.bench_cases import Case
 
         if isinstance(case, Case):
-            return plans.default_operation(case, resolve_form())
+            form = "shift" if jax.default_backend() == "cpu" else "conv"
+            return plans.default_operation(case, form)
         return plans.OURS
 
     def _ours(self, case: Any, contender: str) -> Any:

@@ -13,14 +13,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops import extent
+
 
 def reflect_in_place(x: Array, rows: int, columns: int) -> Array:
     """`ops.reflect_pad` of a map that is large enough. Reverse mode only."""
+    if extent.current() is not None:
+        return _pictures_in_place(x, rows, columns, True)
     return _pad_in_place(x, rows, columns, True) if rows or columns else x
 
 
 def repeat_in_place(x: Array) -> Array:
     """`ops.padding.repeat_border`. Reverse mode only."""
+    if extent.current() is not None:
+        return _pictures_in_place(x, 1, 1, False)
     return _pad_in_place(x, 1, 1, False)
 
 
@@ -69,3 +75,31 @@ def _copy_outside(padded: Array, axis: int, outside: Array, inside: Array) -> Ar
 def _add_inside(padded: Array, axis: int, outside: Array, inside: Array) -> Array:
     lines = (lax.dynamic_slice_in_dim(padded, line, 1, axis) for line in (inside, outside))
     return lax.dynamic_update_slice_in_dim(padded, sum(lines), inside, axis)
+
+
+def _pictures_in_place(x: Array, rows: int, columns: int, between: bool) -> Array:
+    """As `_pad_in_place`, each picture of `ops.extent` at its own border; the rest is anything."""
+    sizes = extent.current().size_at(x)
+    padded = jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
+    for axis, width in ((1, rows), (2, columns)):
+        padded = _each_picture_s_line(padded, axis, width, between, sizes[:, axis - 1])
+    return padded
+
+
+def _each_picture_s_line(
+    padded: Array, axis: int, width: int, between: bool, sizes: Array
+) -> Array:
+    """`width` lines copied outside both ends of each picture of `sizes` [B] along an axis."""
+    lasts = sizes + 2 * width - 1
+
+    def one(i, padded):
+        image, i = i // (2 * width), i % (2 * width)
+        lines = jnp.stack([width - 1 - i // 2, width + i // 2 + between])
+        outside, inside = jnp.where(i % 2 == 0, lines, lasts[image] - lines)
+        start, size = [image, 0, 0, 0], [1, *padded.shape[1:]]
+        start[axis], size[axis] = inside, 1
+        line = lax.dynamic_slice(padded, start, size)
+        start[axis] = outside
+        return lax.dynamic_update_slice(padded, line, start)
+
+    return lax.fori_loop(0, 2 * width * len(padded), one, padded) if width else padded
