@@ -13,7 +13,7 @@ import runpy, sys
 import jax, numpy as np
 from din_jax.config import Config
 from din_jax.inference import Engine
-from din_jax.ops.convolution import default_form
+from din_jax.ops.forms import default_form
 
 tests = runpy.run_path(sys.argv[1])
 settings = tests["TINY"] | {"encoder_norm": "batch"}

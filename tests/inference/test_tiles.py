@@ -15,7 +15,7 @@ from din_jax.inference.passes import MapStore
 from din_jax.layers.codes import MapCode, identity_code
 from din_jax.layers.mixtures import Blend, Regions
 from din_jax.models.footprint import grid, reach
-from din_jax.ops.convolution import default_form
+from din_jax.ops.forms import default_form
 from din_jax.ops.spatial import resize_map
 
 BATCH = {"encoder_norm": "batch", "decoder_norm": "batch"}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from din_jax.ops import extent, padding
-from din_jax.ops.convolution import conv2d, default_form, depthwise_conv2d
+from din_jax.ops.convolution import conv2d, depthwise_conv2d
 from din_jax.ops.extent import Extent
+from din_jax.ops.forms import default_form
 from din_jax.ops.resizing import upsample_bilinear
 
 FULL = (24, 32)
