@@ -18,6 +18,7 @@ from din_jax.inference.batching import (
     fill_up,
     pad_to_multiple,
 )
+from din_jax.inference.fold import fold_batch_norms
 from din_jax.layers.codes import StyleCode
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.readers import style_numbers
@@ -69,7 +70,7 @@ class Engine:
         self.style_size = style_size
         # VGG's decoder returns multiples of 8: what its pools drop it cannot restore.
         self._multiple = bucket or (8 if loaded.config.model.network == "vgg19" else 1)
-        graph, state = nnx.split(loaded.model)
+        graph, state = nnx.split(fold_batch_norms(loaded.model))
         self._state = nnx.to_pure_dict(state)  # plain dicts: dispatch is ten times faster
         self._encode = CompiledCache(lambda *args: _encode(graph, *args), cache)
         self._stylize = CompiledCache(lambda *args: _stylize(graph, *args), cache)
