@@ -1,18 +1,18 @@
-"""Borders of feature maps: reflected, repeated, or zero; on CPU as `ops.cpu.padding` says."""
+"""Borders of feature maps: reflected, repeated, or zero."""
 
 import jax.numpy as jnp
 from jax import Array
 
-from din_jax.ops.cpu.padding import pad_in_place
-from din_jax.ops.forms import resolve_form
+from din_jax.ops.cpu.padding import reflect_in_place, repeat_in_place
+from din_jax.ops.forms import by_platform
 
 
 def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
     """Mirrors `rows` and `columns` at each border, the border itself not repeated.
 
     Reflection needs a map larger than the padding; a smaller one is refused at trace time, where
-    PyTorch raises and NumPy folds several times. Reverse mode only on CPU, but for
-    what is traced inside `default_form("conv")`.
+    PyTorch raises and NumPy folds several times. Reverse mode only, but inside
+    `default_form("conv")`.
 
     Args:
       x: [B, H, W, C] with H > rows and W > columns.
@@ -26,14 +26,35 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
       ValueError: the map is not larger than the padding.
     """
     columns = rows if columns is None else columns
+    check_reflection(x, rows, columns)
+    if not rows and not columns:
+        return x
+    return by_platform(reflect_in_place, concatenate_reflection, x, rows=rows, columns=columns)
+
+
+def check_reflection(x: Array, rows: int, columns: int):
+    """Raises ValueError where `reflect_pad` does."""
     h, w = x.shape[1:3]
     if h <= rows or w <= columns:
         raise ValueError(
             f"Reflect padding by {rows} x {columns} needs a map larger than that, not {h} x {w}: "
             "give a larger image."
         )
-    if resolve_form() == "shift":
-        return pad_in_place(x, rows, columns, True)
+
+
+def check_border(x: Array, width: int, halo: bool):
+    """Raises ValueError for a map that has no room for the border, reflected or its own halo."""
+    if not halo:
+        check_reflection(x, width, width)
+    elif min(x.shape[1:3]) <= 2 * width:
+        raise ValueError(
+            f"A map with a halo of {width} on each side is larger than {2 * width} x {2 * width}, "
+            f"not {x.shape[1]} x {x.shape[2]}: cut the tile out with the pixels around it."
+        )
+
+
+def concatenate_reflection(x: Array, rows: int, columns: int) -> Array:
+    """`reflect_pad` of a map that is large enough, for other platforms than the CPU."""
     if rows:
         x = jnp.concatenate([x[:, rows:0:-1], x, x[:, -2 : -2 - rows : -1]], 1)
     if columns:
@@ -44,10 +65,12 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
 def repeat_border(x: Array) -> Array:
     """[B, H, W, C] to [B, H + 2, W + 2, C]: the outer rows and columns once more.
 
-    Reverse mode only on CPU.
+    Reverse mode only, but inside `default_form("conv")`.
     """
-    if resolve_form() == "shift":
-        return pad_in_place(x, 1, 1, False)
+    return by_platform(repeat_in_place, _repeat_elsewhere, x)
+
+
+def _repeat_elsewhere(x: Array) -> Array:
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from din_jax.ops import (
+    Affine,
     adaptive_average_pool,
     covariance_root,
     gram_matrix,
     inverse_covariance_root,
     mean_and_covariance,
+    normalized_dynamic_conv,
     resize_map,
     wct,
 )
@@ -65,6 +67,36 @@ def test_no_product_takes_the_precision_of_its_context(name, kind):
     for equation in found:
         assert equation.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2
         assert equation.outvars[0].aval.dtype == jnp.float32
+
+
+def test_whitening_is_applied_and_folded_exactly():
+    """The products of a given matrix with the map and with a kernel; the convolution itself takes
+    the precision of its context."""
+
+    def whitened(mean, matrix, x):
+        return Affine(mean, None, matrix)(x)
+
+    def folded(mean, matrix, x, kernel):
+        return normalized_dynamic_conv(x, Affine(mean, None, matrix), kernel)
+
+    shapes = [(2, 3), (2, 3, 3), MAP, (2, 1, 1, 3, 3)]
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    for function, count in ((whitened, 3), (folded, 3)):
+        arguments = inputs if function is folded else inputs[:3]
+
+        def both(*inputs, function=function):
+            y, pull = jax.vjp(function, *inputs)
+            return y, pull(y)
+
+        with jax.default_matmul_precision("bfloat16"):
+            found = list(products(jax.make_jaxpr(both)(*arguments).jaxpr))
+        exact = [e for e in found if e.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2]
+        # Forward and both gradients.
+        assert len(exact) == count
+        if function is whitened:
+            assert exact == found
+        else:
+            assert all(v.aval.shape == (2, 3, 3) for e in exact for v in (*e.invars, *e.outvars))
 
 
 def test_averages_of_16_bit_maps_are_rounded_once(rng):

@@ -8,41 +8,52 @@
 the rest                       `lax.conv_general_dilated`
 """
 
+import math
+
 from jax import Array, lax
 
 from din_jax.ops.cpu.im2col import im2col, shift_add
+from din_jax.ops.cpu.padding import reflect_in_place
 from din_jax.ops.cpu.space_to_depth import (
     depth_to_space,
     space_to_depth,
     space_to_depth_kernel,
 )
 from din_jax.ops.cpu.winograd import winograd_conv
-from din_jax.ops.padding import reflect_pad
 
 FEW, MANY = 4, 16  # channels
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def conv2d_on_cpu(x: Array, kernel: Array) -> Array:
-    """`ops.conv2d` with stride 1, [B, H, W, I] by [K, K, I, O] of one type to [B, H, W, O]."""
+def conv2d_on_cpu(x: Array, kernel: Array, stride: int, halo: bool) -> Array:
+    """`ops.conv2d` of a map and a kernel of one type."""
     *pixels, inputs = x.shape
     side, _, _, outputs = kernel.shape
     pad = side // 2
+    border = 0 if halo else pad  # what is still to be added
+    if stride > 1:
+        padded = reflect_in_place(x, border, border)
+        return lax.conv_general_dilated(
+            padded, kernel, (stride, stride), "VALID", dimension_numbers=DIMENSIONS
+        )
     if side == 1:
         return (x.reshape(-1, inputs) @ kernel[0, 0]).reshape(*pixels, outputs)
     if side == 3 and outputs <= FEW and inputs >= MANY and x.dtype.itemsize >= 4:
         # The taps' products first, then their sum: at [1, 512, 512, 32] to 3 channels 13.7 -> 11.3
         # ms, with all gradients 158 -> 39.
         products = x.reshape(-1, inputs) @ kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)
-        return shift_add(reflect_pad(products.reshape(*pixels, -1), pad), side)
-    padded = reflect_pad(x, pad)
+        products = products.reshape(*pixels, side**2 * outputs)
+        return shift_add(reflect_in_place(products, border, border), side)
+    padded = reflect_in_place(x, border, border)
+    height, width = (n - 2 * pad for n in padded.shape[1:3])
     if side == 3 and inputs <= FEW and outputs >= MANY:
         # One product of the taps side by side: at [4, 256, 256, 3] to 64 channels 21 -> 13 ms, its
         # gradient to x 47 -> 11.
-        columns = im2col(padded, side).reshape(-1, side**2 * inputs)
-        return (columns @ kernel.reshape(-1, outputs)).reshape(*pixels, outputs)
+        columns = im2col(padded, side)
+        y = columns.reshape(-1, side**2 * inputs) @ kernel.reshape(-1, outputs)
+        return y.reshape(*columns.shape[:3], outputs)
     if side >= 7 and inputs <= FEW:
-        return _by_space_to_depth(padded, kernel, x.shape[1:3])
+        return _by_space_to_depth(padded, kernel, (height, width))
     if side == 3 and _is_wide(x, kernel):
         return winograd_conv(padded, kernel)
     # XLA on CPU runs an unpadded 3x3 convolution 2 to 4 times slower than a zero-padded one (395
@@ -50,7 +61,7 @@ def conv2d_on_cpu(x: Array, kernel: Array) -> Array:
     y = lax.conv_general_dilated(
         padded, kernel, (1, 1), ((pad, pad), (pad, pad)), dimension_numbers=DIMENSIONS
     )
-    return y[:, pad : pad + pixels[1], pad : pad + pixels[2]]
+    return y[:, pad : pad + height, pad : pad + width]
 
 
 def _is_wide(x: Array, kernel: Array) -> bool:
@@ -59,11 +70,13 @@ def _is_wide(x: Array, kernel: Array) -> bool:
     On two cores, forward: 256-256 at [4, 64, 64] 114 -> 67 ms, 128-128 at [4, 128, 128] 109 -> 84,
     64-64 at [4, 256, 256] 110 -> 112, but with all gradients 599 -> 326. Fewer pixels gain
     milliseconds (256-256 at [4, 16, 16] 9.5 -> 4.6, with all gradients 18 -> 32) and cost seconds
-    of compilation. In 16 bit its sums would lose digits.
+    of compilation. In 16 bit its sums would lose digits. Sizes unknown while tracing are not wide.
     """
     inputs, outputs = kernel.shape[2:]
-    pixels = x.size // inputs
-    return min(inputs, outputs) >= 64 and pixels >= 4096 and x.dtype.itemsize >= 4
+    if min(inputs, outputs) < 64 or x.dtype.itemsize < 4:
+        return False
+    pixels = math.prod(x.shape[:3])
+    return isinstance(pixels, int) and pixels >= 4096
 
 
 def _by_space_to_depth(padded: Array, kernel: Array, size: tuple[int, int]) -> Array:

@@ -14,8 +14,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 
+def reflect_in_place(x: Array, rows: int, columns: int) -> Array:
+    """`ops.reflect_pad` of a map that is large enough. Reverse mode only."""
+    return _pad_in_place(x, rows, columns, True) if rows or columns else x
+
+
+def repeat_in_place(x: Array) -> Array:
+    """`ops.padding.repeat_border`. Reverse mode only."""
+    return _pad_in_place(x, 1, 1, False)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def pad_in_place(x: Array, rows: int, columns: int, between: bool) -> Array:
+def _pad_in_place(x: Array, rows: int, columns: int, between: bool) -> Array:
     """The map mirrored at its border pixels or, not `between`, at its edge."""
     padded = jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
     for axis, width in ((1, rows), (2, columns)):
@@ -24,7 +34,7 @@ def pad_in_place(x: Array, rows: int, columns: int, between: bool) -> Array:
 
 
 def _pad_forward(x: Array, rows: int, columns: int, between: bool) -> tuple[Array, None]:
-    return pad_in_place(x, rows, columns, between), None
+    return _pad_in_place(x, rows, columns, between), None
 
 
 def _pad_backward(rows: int, columns: int, between: bool, _: None, gradient: Array):
@@ -34,7 +44,7 @@ def _pad_backward(rows: int, columns: int, between: bool, _: None, gradient: Arr
     return (gradient[:, rows : h - rows, columns : w - columns],)
 
 
-pad_in_place.defvjp(_pad_forward, _pad_backward)
+_pad_in_place.defvjp(_pad_forward, _pad_backward)
 
 
 def _each_border_line(padded: Array, axis: int, width: int, between: bool, change) -> Array:
