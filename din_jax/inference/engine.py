@@ -18,13 +18,14 @@ from din_jax.inference.batching import (
     fill_up,
     pad_to_multiple,
 )
-from din_jax.inference.fold import fold_batch_norms
+from din_jax.inference.fold import fold_batch_norms, round_pointwise
 from din_jax.layers.codes import StyleCode
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.readers import style_numbers
 from din_jax.weights.models import LoadedModel
 
 SMALLEST = 32  # pixels, the least side that the networks take
+PRODUCTS = ("float32", "bfloat16")
 
 
 class Engine:
@@ -45,6 +46,9 @@ class Engine:
         ratio kept; None takes the size that training cut its crops from (`data.resize`), 0 keeps
         their own.
       cache: compiled sizes kept, separately for contents and styles.
+      products: "float32", or "bfloat16" for the 1x1 convolutions of the content network (not of the
+        style's reader): factors of 8 bits, sums in float32. Faster on processors that multiply
+        them (AVX512-BF16, AMX), slower on others; docs/RESULTS.md has times and the error.
     """
 
     def __init__(
@@ -55,7 +59,10 @@ class Engine:
         bucket: int = 0,
         style_size: int | None = None,
         cache: int = 32,
+        products: str = "float32",
     ):
+        if products not in PRODUCTS:
+            raise UserError(f"products must be {' or '.join(PRODUCTS)}, not {products!r}.")
         if batch < 1 or cache < 1:
             raise UserError(f"batch and cache must be at least 1, not {batch} and {cache}.")
         if bucket < 0 or bucket % 8:
@@ -70,7 +77,11 @@ class Engine:
         self.style_size = style_size
         # VGG's decoder returns multiples of 8: what its pools drop it cannot restore.
         self._multiple = bucket or (8 if loaded.config.model.network == "vgg19" else 1)
-        graph, state = nnx.split(fold_batch_norms(loaded.model))
+        model = fold_batch_norms(loaded.model)
+        if products != "float32" and model.encoder is not None:
+            model.encoder = round_pointwise(model.encoder, products)
+            model.decoder = round_pointwise(model.decoder, products)
+        graph, state = nnx.split(model)
         self._state = nnx.to_pure_dict(state)  # plain dicts: dispatch is ten times faster
         self._encode = CompiledCache(lambda *args: _encode(graph, *args), cache)
         self._stylize = CompiledCache(lambda *args: _stylize(graph, *args), cache)

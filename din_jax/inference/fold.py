@@ -1,10 +1,10 @@
-"""Batch norms of a trained network folded into the convolutions before them, once, at load."""
+"""What changes in a trained network once, at load, so that a picture costs less."""
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from din_jax.layers.blocks import ConvBlock
+from din_jax.layers.blocks import Conv, ConvBlock
 from din_jax.layers.norms import BatchNorm, Identity
 
 
@@ -37,4 +37,16 @@ def fold_batch_norms(model: nnx.Module) -> nnx.Module:
             conv.kernel = nnx.Param(jnp.asarray(kernel * factor, dtype))
             conv.bias = nnx.Param(jnp.asarray(factor * (bias - mean) + shift, dtype))
             block.norm = Identity()
+    return model
+
+
+def round_pointwise(model: nnx.Module, dtype: str) -> nnx.Module:
+    """A copy whose 1x1 convolutions multiply in `dtype` and sum in the type of the map.
+
+    Their kernels are rounded to it here, and a map is when it meets one (`ops.convolution.conv2d`).
+    """
+    model = nnx.clone(model)
+    for _, conv in nnx.iter_modules(model):
+        if isinstance(conv, Conv) and conv.kernel.shape[:2] == (1, 1) and not conv.depthwise:
+            conv.kernel = nnx.Param(jnp.asarray(conv.kernel[...], dtype))
     return model

@@ -140,6 +140,7 @@ def test_wrong_input_is_one_sentence(loaded, image):
         ({"batch": 0}, "batch and cache"),
         ({"bucket": 12}, "bucket must be"),
         ({"style_size": 8}, "style size must be"),
+        ({"products": "float16"}, "products must be float32 or bfloat16"),
     ):
         with pytest.raises(UserError, match=match):
             Engine(loaded, **options)

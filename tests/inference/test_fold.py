@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from din_jax.inference.fold import fold_batch_norms
+from din_jax.inference.fold import fold_batch_norms, round_pointwise
 from din_jax.layers.blocks import SeparableBlock
 from din_jax.layers.norms import BatchNorm, InstanceNorm
 
@@ -55,3 +55,16 @@ def test_what_depends_on_the_input_stays(norm):
     folded = fold_batch_norms(model)
     assert norms(folded) == norms(model)
     np.testing.assert_array_equal(run(folded), run(model))
+
+
+def test_products_are_rounded_in_pointwise_convolutions_alone():
+    model = block("none")
+    rounded = round_pointwise(model, "bfloat16")
+    types = {path: str(x.dtype) for path, x in nnx.to_flat_state(nnx.state(rounded))}
+    assert types.pop(("pointwise", "conv", "kernel")) == "bfloat16"
+    assert set(types.values()) == {"float32"}
+    assert str(model.pointwise.conv.kernel.dtype) == "float32"
+    expected = run(model)
+    error = np.abs(run(rounded) - expected).max() / np.abs(expected).max()
+    # 8 bits a factor: not equal, and not far.
+    assert 1e-5 < error < 2e-2
