@@ -19,6 +19,7 @@ from din_jax.methods import METHODS, NORMALIZERS, STYLE_ENCODERS, TRANSFORMS, ch
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+PRODUCTS = ("float32", "bfloat16")  # what the factors of matrix products are rounded to
 # Those of VGG-19, in order.
 LAYERS = tuple(
     f"relu{block}_{i}" for block, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)
@@ -140,7 +141,7 @@ class TrainConfig:
     # parameters and statistics stay float32
     compute_dtype: str = setting("float32", choices=("float32", "bfloat16"))
     # "bfloat16": factors of products rounded to it, sums in float32
-    products: str = setting("float32", choices=("float32", "bfloat16"))
+    products: str = setting("float32", choices=PRODUCTS)
     # steps that run on the device without a word from the host
     steps_per_call: int = setting(1, least=1, most=10**6)
     # "sharded": large parameters split over the data axis

@@ -9,6 +9,7 @@ from flax import nnx
 from jax import Array
 from PIL import Image
 
+from din_jax.config import PRODUCTS
 from din_jax.data.decoding import resize_crop, resized_shape
 from din_jax.errors import UserError
 from din_jax.inference.batching import (
@@ -18,14 +19,13 @@ from din_jax.inference.batching import (
     fill_up,
     pad_to_multiple,
 )
-from din_jax.inference.fold import fold_batch_norms, round_pointwise
+from din_jax.inference.fold import for_inference
 from din_jax.layers.codes import StyleCode
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.readers import style_numbers
 from din_jax.weights.models import LoadedModel
 
 SMALLEST = 32  # pixels, the least side that the networks take
-PRODUCTS = ("float32", "bfloat16")
 
 
 class Engine:
@@ -77,11 +77,7 @@ class Engine:
         self.style_size = style_size
         # VGG's decoder returns multiples of 8: what its pools drop it cannot restore.
         self._multiple = bucket or (8 if loaded.config.model.network == "vgg19" else 1)
-        model = fold_batch_norms(loaded.model)
-        if products != "float32" and model.encoder is not None:
-            model.encoder = round_pointwise(model.encoder, products)
-            model.decoder = round_pointwise(model.decoder, products)
-        graph, state = nnx.split(model)
+        graph, state = nnx.split(for_inference(loaded.model, products))
         self._state = nnx.to_pure_dict(state)  # plain dicts: dispatch is ten times faster
         self._encode = CompiledCache(lambda *args: _encode(graph, *args), cache)
         self._stylize = CompiledCache(lambda *args: _stylize(graph, *args), cache)

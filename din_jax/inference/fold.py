@@ -6,6 +6,19 @@ from flax import nnx
 
 from din_jax.layers.blocks import Conv, ConvBlock
 from din_jax.layers.norms import BatchNorm, Identity
+from din_jax.models.network import StylizationNetwork
+
+
+def for_inference(model: StylizationNetwork, products: str = "float32") -> StylizationNetwork:
+    """A copy with batch norms folded and, of other `PRODUCTS`, rounded ones in the content network.
+
+    The style encoder multiplies in float32 in any case.
+    """
+    model = fold_batch_norms(model)
+    if products != "float32" and model.encoder is not None:
+        model.encoder = round_pointwise(model.encoder, products)
+        model.decoder = round_pointwise(model.decoder, products)
+    return model
 
 
 def fold_batch_norms(model: nnx.Module) -> nnx.Module:
