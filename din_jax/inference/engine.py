@@ -47,8 +47,8 @@ class Engine:
         their own.
       cache: compiled sizes kept, separately for contents and styles.
       products: "float32", or "bfloat16" for the 1x1 convolutions of the content network (not of the
-        style's reader): factors of 8 bits, sums in float32. Faster on processors that multiply
-        them (AVX512-BF16, AMX), slower on others; docs/RESULTS.md has times and the error.
+        style's reader): factors of 8 bits, sums in float32. For processors that multiply them
+        (AVX512-BF16, AMX); docs/RESULTS.md has times and the error.
     """
 
     def __init__(
