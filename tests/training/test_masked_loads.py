@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from din_jax.inference.engine import _encode, _stylize
+from din_jax.inference.fold import for_inference
 from din_jax.tools.masked_loads import masked_loads
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.step import make_train_step
@@ -33,11 +34,12 @@ def test_an_update_has_none(portable):
 
 
 @pytest.mark.slow
-def test_a_picture_has_none(portable):
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_a_picture_has_none(portable, products):
     model = portable.network.module(
         portable.state.params, portable.state.batch_stats, {}, training=False
     )
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(for_inference(model, products))
     state = nnx.to_pure_dict(state)
     images = np.zeros((1, 48, 40, 3), np.uint8)
     assert masked_loads(lambda *args: _encode(graph, *args), state, images) == {}
