@@ -20,6 +20,7 @@ from din_jax.vgg_layout import LAYERS
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+PRODUCTS = ("float32", "bfloat16")  # what the factors of matrix products are rounded to
 # Pixels, the least side of a picture that every network takes, ...
 SMALLEST_SIDE = 32
 # ... and of a training crop by network: VGG's relu4_1 is 2x2 there, so that it has statistics.
@@ -148,7 +149,7 @@ class TrainConfig:
     # parameters and statistics stay float32
     compute_dtype: str = setting("float32", choices=("float32", "bfloat16"))
     # "bfloat16": factors of products rounded to it, sums in float32
-    products: str = setting("float32", choices=("float32", "bfloat16"))
+    products: str = setting("float32", choices=PRODUCTS)
     # steps that run on the device without a word from the host
     steps_per_call: int = setting(1, least=1, most=10**6)
     # "sharded": large parameters split over the data axis

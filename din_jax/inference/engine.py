@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from PIL import Image
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config import PRODUCTS, SMALLEST_SIDE
 from din_jax.data.decoding import resize_crop
 from din_jax.errors import UserError
 from din_jax.inference import programs
@@ -22,6 +22,7 @@ from din_jax.inference.batching import (
     round_up,
 )
 from din_jax.inference.codes import checked_mixture, join_codes, take_codes
+from din_jax.inference.fold import for_inference
 from din_jax.inference.frames import Frame, fitted, pieces, reflected, wrapped
 from din_jax.inference.tiles import Tiler
 from din_jax.layers.codes import StyleCode
@@ -63,6 +64,9 @@ class Engine:
       tile: pixels along a side of the pieces of a large content: None chooses by the memory at
         hand, 0 never divides, else contents larger than that are divided.
       memory: bytes that painting may take; None takes what the machine or the device has left.
+      products: "float32", or "bfloat16" for the 1x1 convolutions of the content network (not of the
+        style's reader): factors of 8 bits, sums in float32. For processors that multiply them
+        (AVX512-BF16, AMX); docs/RESULTS.md has times and the error.
 
     Raises:
       UserError: an option that is not as said here.
@@ -80,7 +84,10 @@ class Engine:
         devices: Sequence[jax.Device] | None = None,
         tile: int | None = None,
         memory: int | None = None,
+        products: str = "float32",
     ):
+        if products not in PRODUCTS:
+            raise UserError(f"products must be {' or '.join(PRODUCTS)}, not {products!r}.")
         if batch < 1 or cache < 1:
             raise UserError(f"batch and cache must be at least 1, not {batch} and {cache}.")
         if bucket < 0 or bucket % 8:
@@ -99,7 +106,7 @@ class Engine:
         # VGG's decoder returns multiples of 8: what its pools drop it cannot restore.
         self._multiple = 8 if config.network == "vgg19" else 1
         self._sharded, place = _placement(devices)
-        graph, state = nnx.split(loaded.model)
+        graph, state = nnx.split(for_inference(loaded.model, products))
         self._state = place(nnx.to_pure_dict(state))  # plain dicts: dispatch is ten times faster
         self._encode = CompiledCache(lambda *args: programs.encode(graph, *args), cache)
         self._measure = CompiledCache(

@@ -31,13 +31,15 @@ def conv2d(
 
     Args:
       x: [B, H, W, I], with a halo [B, H + 2 (K // 2), W + 2 (K // 2), I].
-      kernel: [K, K, I, O], K odd, smaller than 2 min(H, W).
+      kernel: [K, K, I, O], K odd, smaller than 2 min(H, W). One of fewer bits than the map says
+        what factors are rounded to where K and the stride are 1: the map is too, and their products
+        are summed in its own type. Other kernels are widened.
       stride: in pixels, both directions.
       form: see the module.
       halo: whether the map brings its own border; see the module.
 
     Returns:
-      [B, ceil(H / stride), ceil(W / stride), O].
+      [B, ceil(H / stride), ceil(W / stride), O] of the type of x.
 
     Raises:
       ValueError: shapes that do not fit, at trace time.
@@ -86,17 +88,20 @@ def _convolve(
     on_cpu: Callable, x: Array, kernel: Array, stride: int, form: str, halo: bool
 ) -> Array:
     check_border(x, kernel.shape[0] // 2, halo)
-    kernel = kernel.astype(x.dtype)
+    narrow = kernel.shape[:3] == (1, 1, x.shape[3]) and stride == 1
+    if not (narrow and kernel.dtype.itemsize < x.dtype.itemsize):
+        kernel = kernel.astype(x.dtype)
     return by_platform(on_cpu, _conv, x, kernel, form=form, stride=stride, halo=halo)
 
 
 def _conv(x: Array, kernel: Array, stride: int, halo: bool) -> Array:
     pad = kernel.shape[0] // 2
     return lax.conv_general_dilated(
-        x if halo else concatenate_reflection(x, pad, pad),
+        (x if halo else concatenate_reflection(x, pad, pad)).astype(kernel.dtype),
         kernel,
         (stride, stride),
         "VALID",
         dimension_numbers=DIMENSIONS,
         feature_group_count=x.shape[-1] // kernel.shape[2],
+        preferred_element_type=x.dtype,
     )

@@ -149,6 +149,7 @@ def test_wrong_input_is_one_sentence(loaded, image):
         ({"dtype": "float16"}, "float32, bfloat16, not 'float16'"),
         ({"devices": []}, "devices must name"),
         ({"memory": 0}, "memory must be"),
+        ({"products": "float16"}, "products must be float32 or bfloat16"),
     ):
         with pytest.raises(UserError, match=match):
             Engine(loaded, **options)

@@ -12,6 +12,7 @@ import pytest
 from din_jax.ops import (
     Affine,
     adaptive_average_pool,
+    conv2d,
     covariance_root,
     gram_matrix,
     inverse_covariance_root,
@@ -108,3 +109,27 @@ def test_averages_of_16_bit_maps_are_rounded_once(rng):
     assert y.dtype == jnp.bfloat16
     exact = adaptive_average_pool(x.astype(jnp.float32), 3, 2)
     np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("form", ["conv", "shift"])
+def test_a_narrow_pointwise_kernel_rounds_factors_and_nothing_else(form):
+    """Sums in float32: of 512 equal products of 1 and 1 / 256, bfloat16 would keep half."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 5, 64), np.float32)
+    kernel = rng.standard_normal((1, 1, 64, 6), np.float32).astype(jnp.bfloat16)
+    run = jax.jit(lambda x, kernel: conv2d(x, kernel, form=form))
+    y = run(x, kernel)
+    assert y.dtype == jnp.float32
+    rounded = x.astype(jnp.bfloat16).astype(np.float64)
+    expected = rounded @ kernel[0, 0].astype(np.float64)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    ones, parts = np.ones((1, 2, 2, 512), np.float32), np.full((1, 1, 512, 6), 1 / 256)
+    np.testing.assert_allclose(run(ones, parts.astype(jnp.bfloat16)), 2.0, rtol=1e-6)
+
+
+def test_a_narrow_kernel_of_more_taps_is_widened():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 5, 6, 8), np.float32)
+    kernel = rng.standard_normal((3, 3, 8, 6), np.float32).astype(jnp.bfloat16)
+    narrow, wide = (conv2d(x, k) for k in (kernel, kernel.astype(np.float32)))
+    np.testing.assert_array_equal(narrow, wide)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from din_jax.inference.fold import for_inference
 from din_jax.inference.frames import pieces, reflected
 from din_jax.inference.programs import encode, stylize
 from din_jax.tools.masked_loads import masked_loads
@@ -35,11 +36,12 @@ def test_an_update_has_none(portable):
 
 
 @pytest.mark.slow
-def test_a_picture_has_none(portable):
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_a_picture_has_none(portable, products):
     model = portable.network.module(
         portable.state.params, portable.state.batch_stats, {}, training=False
     )
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(for_inference(model, products))
     state = nnx.to_pure_dict(state)
     frame = reflected(np.zeros((48, 40, 3), np.uint8), 1, 32)
     cut = pieces([frame], [frame.whole()], frame.shape, exact=True)
