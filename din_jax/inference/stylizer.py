@@ -15,8 +15,9 @@ import numpy as np
 from din_jax.data.files import MissingImageError
 from din_jax.errors import UserError
 from din_jax.inference.bank import BankError, StyleBank, nearest_names
+from din_jax.inference.codes import code_count, take_codes
 from din_jax.inference.color import check_color, keep_chroma, match_colors
-from din_jax.inference.engine import Engine, code_count, take_codes
+from din_jax.inference.engine import Engine
 from din_jax.inference.masks import fit_masks, read_masks, split_by_level
 from din_jax.inference.mixing import code_shapes, level_strengths, mix_codes, style_weights
 from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
