@@ -38,7 +38,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if encodes:
             sub.add_argument("--model", default="din_portable", help="name, file or run directory")
             sub.add_argument("--vgg", default="", help="VGG-19 weights, where the model has it")
-            sub.add_argument("--replace", action="store_true", help="styles of the same name")
+            what = "styles of the same name" if name == "add" else "the whole bank, of any model"
+            sub.add_argument("--replace", action="store_true", help=what)
         return sub
 
     listing = action("list", "names of a bank's styles", writes=False)
@@ -97,7 +98,10 @@ def _encode(flags: argparse.Namespace) -> int:
         from din_jax.inference.stylizer import Stylizer
 
     named = list(_drawn(flags.count) if flags.action == "draw" else _files(flags.pictures))
-    bank = StyleBank.load(flags.bank) if Path(flags.bank).exists() else None
+    exists = Path(flags.bank).exists()
+    if exists and flags.action == "draw" and not flags.replace:
+        raise UserError(f"'{flags.bank}' exists already; give --replace, or another --bank.")
+    bank = StyleBank.load(flags.bank) if exists and flags.action == "add" else None
     _require_own_names([name for name, _ in named], () if flags.replace else bank or ())
     stylizer = Stylizer.load(flags.model, vgg=flags.vgg, bank=bank)
     if bank is None:

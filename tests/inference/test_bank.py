@@ -32,7 +32,8 @@ def make_code(seed, channels=3, kind=LayerCode):
 def make_bank(*names, kind=LayerCode):
     bank = StyleBank(MODEL, "tiny")
     for seed, name in enumerate(names):
-        bank.add(name, make_code(seed, kind=kind), np.full((90, 120, 3), 10 * (seed % 25), np.uint8))
+        picture = np.full((90, 120, 3), 10 * (seed % 25), np.uint8)
+        bank.add(name, make_code(seed, kind=kind), picture)
     return bank
 
 
