@@ -190,9 +190,7 @@ class Stylizer:
             raise UserError(f"feather must be 0 px or more, not {feather}.")
         rgbs = [picture.rgb for picture in pictures]
         codes = [self._code(part, rgbs, color, scale) for part in styles]
-        options = {"seamless": True} if seamless else {}
-        if tile is not None:
-            options["tile"] = tile
+        options = {"seamless": seamless, "tile": tile}
         if masks is None:
             painted = self._mixed(rgbs, codes, shares, strengths, options)
         else:
@@ -265,7 +263,7 @@ class Stylizer:
             return self._faded(rgbs, self._painted(rgbs, code, options), strengths)
         parts = {level: [strengths[level] * share for share in shares] for level in self.levels}
         if min(strengths.values()) < 1:
-            codes = [*codes, self._own_code(rgbs, take_codes(codes[0], [0]))]
+            codes = [*codes, self._own_code(rgbs, take_codes(codes[0], [0]), options)]
             parts = {level: [*given, 1 - strengths[level]] for level, given in parts.items()}
         return self._painted(rgbs, mix_codes(codes, parts), options)
 
@@ -287,7 +285,7 @@ class Stylizer:
             return self._faded([rgb], [whole], strengths, rest)[0]
         regions = split_by_level(shares, strengths)
         needed = any(set(self.levels) - reached for _, reached, _ in regions)
-        own = self._own_code([rgb], codes[0]) if needed else None
+        own = self._own_code([rgb], codes[0], options) if needed else None
         return self._painted_in(rgb, regions, codes, own, options)
 
     def _painted_in(self, rgb, regions, codes, own, options) -> np.ndarray:
@@ -302,8 +300,8 @@ class Stylizer:
         mixture = Regions(tuple(mixed), np.stack([mask for *_, mask in regions])[:, None])
         if own is not None:
             # What is the content's own is so by the statistics of all of it, as at strength 0.
-            (by_region,) = self.engine.statistics([rgb], mixture)
-            (whole,) = self.engine.statistics([rgb], own)
+            (by_region,) = self.engine.statistics([rgb], mixture, **options)
+            (whole,) = self.engine.statistics([rgb], own, **options)
             statistics = {
                 level: tuple(
                     of_region if level in reached else whole[level]
@@ -330,7 +328,9 @@ class Stylizer:
             for a, b in zip(rgbs, painted, strict=True)
         ]
 
-    def _own_code(self, rgbs: list[np.ndarray], code: StyleCode) -> StyleCode:
+    def _own_code(
+        self, rgbs: list[np.ndarray], code: StyleCode, options: Mapping[str, Any]
+    ) -> StyleCode:
         """The contents in their own style, by which the network draws them as they are.
 
         Where codes are statistics of the content encoder's maps (AdaIN, WCT) those of the maps to
@@ -340,11 +340,12 @@ class Stylizer:
         Args:
           rgbs: the contents.
           code: any, for one style.
+          options: of the engine.
         """
         self._need_encoder("draw a content in its own style (a strength below 1)")
         if self.loaded.config.model.style_encoder != "content":
             return self.engine.encode_style(rgbs)
-        found = self.engine.statistics(rgbs, code)
+        found = self.engine.statistics(rgbs, code, **options)
         return join_codes(
             [{level: statistics_as_code(x[level]) for level in self.levels} for x in found]
         )
