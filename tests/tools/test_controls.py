@@ -25,8 +25,8 @@ def test_every_control_is_on_the_sheet():
     sections = list(controls.sections(stylizer, 64))
     settings = set(inspect.signature(Stylizer.stylize).parameters)
     assert asked == settings - {"self", "contents", "style", "tile"}
-    sheet = controls.draw_sheet(sections, 48)
-    assert sheet.dtype == np.uint8 and sheet.shape[1] < 48 * 9
+    sheet = controls.draw_sheet(sections, 120)
+    assert sheet.dtype == np.uint8 and sheet.shape[1] < 120 * 9
     assert sheet[:, -6:].min() == 255  # nothing is cut off
 
 
