@@ -47,8 +47,10 @@ def run(flags: argparse.Namespace) -> None:
     keep_freed_memory()
     with loading():
         from din_jax.data import save_image
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.stylizer import Stylizer
 
+    keep_programs()
     if flags.size < 64 or flags.cell < 32:
         raise UserError("--size must be at least 64 px and --cell at least 32.")
     stylizer = Stylizer.load(flags.model, batch=1)
