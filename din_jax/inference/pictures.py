@@ -21,6 +21,13 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None  # uint8 [H, W]; 255 is opaque
     as_array: bool = True  # given as an array, and given back as one
 
+    @property
+    def visible(self) -> np.ndarray | None:
+        """How much of each pixel is, float32 [H, W] in 0..1; None where nothing is hidden."""
+        if self.alpha is None or self.alpha.all() or not self.alpha.any():
+            return None
+        return self.alpha.astype(np.float32) / 255
+
     def finished(self, rgb: np.ndarray) -> np.ndarray | Image.Image:
         """The painted picture [H, W, 3] as the caller gave the content: its kind and its alpha."""
         if self.alpha is not None:

@@ -189,18 +189,20 @@ class Stylizer:
                 "a spatially adaptive code lies on the content as its style does, and has "
                 "borders of its own: use another model, or leave seamless out."
             )
-        rgbs = [picture.rgb for picture in pictures]
+        rgbs, visible = [x.rgb for x in pictures], [x.visible for x in pictures]
         codes = [self._code(part, rgbs, color, scale) for part in styles]
         options = {"seamless": seamless, "tile": tile}
         if masks is None:
-            painted = paint_mix(self.engine, rgbs, codes, shares, strengths, options)
+            painted = paint_mix(self.engine, rgbs, visible, codes, shares, strengths, options)
         else:
             painted = []
             for i, rgb in enumerate(rgbs):
                 own_codes = [take_codes(x, [i if code_count(x) > 1 else 0]) for x in codes]
                 given = fit_masks(masks, len(styles), rgb.shape[:2], feather)
                 painted.append(
-                    paint_regions(self.engine, rgb, own_codes, given, strengths, options)
+                    paint_regions(
+                        self.engine, rgb, visible[i], own_codes, given, strengths, options
+                    )
                 )
         if color == "luminance":
             painted = [keep_chroma(*pair) for pair in zip(rgbs, painted, strict=True)]

@@ -1,5 +1,6 @@
 """The user's class: pictures of every kind in and out, and what it does beside the engine."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from din_jax.data.decoding import save_image
 from din_jax.errors import UserError
 from din_jax.inference.pictures import flat_picture
 from din_jax.inference.stylizer import Stylizer
+from din_jax.layers.normalizers import Moments
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +64,42 @@ def test_a_photograph_that_lies_on_its_side_is_painted_upright(stylizer, pair, p
     assert not result.getexif().get(0x0112)
 
 
-def test_alpha_is_kept_and_hidden_colors_do_not_show(stylizer, pair, image):
+def visible_statistics(model, covered, alpha):
+    """Of the encoder's maps by NumPy, each pixel counted by its alpha."""
+    found = {}
+    for level, x in enumerate(model.encoder(np.float32(covered)[None] / 255), 1):
+        x = np.asarray(x[0], np.float64)
+        share = np.asarray(jax.image.resize(alpha / 255.0, x.shape[:2], "linear"))[..., None]
+        share = share / share.sum()
+        mean = (share * x).sum((0, 1))
+        found[f"level{level}"] = (mean, (share * (x - mean) ** 2).sum((0, 1)))
+    return {
+        level: Moments(*(np.float32(part)[None] for part in parts))
+        for level, parts in found.items()
+    }
+
+
+def test_alpha_is_kept_and_what_is_hidden_does_not_count(stylizer, pair, image):
     content, style = pair
     alpha = np.full((40, 44), 255, np.uint8)
     alpha[:, :15] = 0
     alpha[:, 15] = 100
     mean = [np.average(content[..., i], weights=alpha) for i in range(3)]
     covered = np.where(alpha[..., None] == 0, np.rint(mean).astype(np.uint8), content)
-    expected = stylizer.stylize(covered, style)
+    statistics = [visible_statistics(stylizer.loaded.model, covered, alpha)]
+    code = stylizer.encode_style(style)
+    (expected,) = stylizer.engine.stylize([covered], code, statistics=statistics)
+    masks = [np.full((4, 4), 0.5)] * 2
     for seed in (5, 6):
         hidden = np.where(alpha[..., None] == 0, image(40, 44, seed), content)
         result = stylizer.stylize(np.dstack([hidden, alpha]), style)
         np.testing.assert_array_equal(result[..., 3], alpha)
-        np.testing.assert_array_equal(result[..., :3], expected)
+        np.testing.assert_allclose(result[..., :3].astype(int), expected, atol=1)
+    both = stylizer.stylize([content, np.dstack([content, alpha])], style)
+    np.testing.assert_array_equal(both[0], stylizer.stylize(content, style))
+    np.testing.assert_array_equal(both[1], result)
+    in_halves = stylizer.stylize(np.dstack([content, alpha]), [code, code], masks=masks)
+    np.testing.assert_allclose(in_halves.astype(int), result, atol=1)
     kept = stylizer.stylize(Image.fromarray(np.dstack([content, alpha])), style)
     assert kept.mode == "RGBA"
 
