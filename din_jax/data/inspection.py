@@ -14,9 +14,13 @@ _NAMED = 20  # bad files that a message names
 
 def name_bad(bad: Sequence[tuple[str | Path, str]]) -> str:
     """The (path, reason) of bad files as a part of a sentence: names, and why the first is bad."""
-    names = ", ".join(f"'{path}'" for path, _ in bad[:_NAMED])
-    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-    return f"{names}{more} (the first: {bad[0][1].rstrip('.')})"
+    return f"{name_listed([path for path, _ in bad])} (the first: {bad[0][1].rstrip('.')})"
+
+
+def name_listed(paths: Sequence[str | Path]) -> str:
+    """Files as a part of a sentence, as many as have room."""
+    names = ", ".join(f"'{path}'" for path in paths[:_NAMED])
+    return names + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
 def why_bad(data: bytes | Path, name: str = "") -> str:
