@@ -1,6 +1,6 @@
 """The engine: encode_style(images) -> StyleCode, stylize(images, code) -> images, batched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,15 @@ from din_jax.inference.batching import (
     fill_up,
     pad_to_multiple,
 )
+from din_jax.inference.codes import checked_mixture, join_codes, take_codes
 from din_jax.layers.codes import StyleCode
+from din_jax.layers.mixtures import Mixture
+from din_jax.layers.styled import LayerStatistics
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.readers import style_numbers
 from din_jax.weights.models import LoadedModel
 
+ContentStatistics = Mapping[str, LayerStatistics]
 SMALLEST = 32  # pixels, the least side that the networks take
 
 
@@ -72,12 +76,14 @@ class Engine:
         graph, state = nnx.split(loaded.model)
         self._state = nnx.to_pure_dict(state)  # plain dicts: dispatch is ten times faster
         self._encode = CompiledCache(lambda *args: _encode(graph, *args), cache)
+        self._measure = CompiledCache(lambda *args: _measure(graph, *args), cache)
         self._stylize = CompiledCache(lambda *args: _stylize(graph, *args), cache)
 
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far."""
-        return self._encode.compilations + self._stylize.compilations
+        programs = (self._encode, self._measure, self._stylize)
+        return sum(program.compilations for program in programs)
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -107,47 +113,81 @@ class Engine:
             order += indices
         return take_codes(join_codes(codes), np.argsort(order))
 
+    def statistics(
+        self, contents: Sequence[np.ndarray] | np.ndarray, code: Mixture
+    ) -> list[ContentStatistics]:
+        """What `stylize` would normalize each content by, by level; arguments as there.
+
+        Those of a frame can be averaged with earlier frames' (`pool_moments`), those of a whole
+        picture given to a piece of it.
+
+        Returns:
+          Per content a dict from level name to `Moments` of one picture, or to a tuple of them, one
+          for each of the `Regions` of a mixture by masks.
+        """
+        found: list[ContentStatistics] = [{}] * len(contents)
+        for indices, arguments in self._batches(contents, code):
+            moments = jax.device_get(self._measure(self._state, *arguments))
+            for row, i in enumerate(indices):
+                # Running statistics are one for the whole batch.
+                found[i] = jax.tree.map(lambda x, row=row: x[min(row, len(x) - 1)][None], moments)
+        return found
+
     def stylize(
-        self, contents: Sequence[np.ndarray] | np.ndarray, code: StyleCode
+        self,
+        contents: Sequence[np.ndarray] | np.ndarray,
+        code: Mixture,
+        *,
+        statistics: Sequence[ContentStatistics] | None = None,
     ) -> list[np.ndarray]:
-        """Paints content images, each in its own style code; every result has its content's size.
+        """Paints content images, each in its own style; every result has its content's size.
 
         Args:
           contents: uint8 RGB [H, W, 3] each, any sizes; or [N, H, W, 3]. Sides below 32 pixels are
             extended by reflection and cut back.
-          code: of `encode_style`; as many codes as contents, or one for all.
+          code: of `encode_style`, or a `Blend` or `Regions` of some (`layers.mixtures`); of as many
+            pictures as contents, or of one for all.
+          statistics: what the styled layers normalize each content by, as `self.statistics` gives
+            it; None takes the content's own.
 
         Raises:
           UserError: no image, one of another type or shape, or a number of codes that does not fit.
         """
-        return self.stylize_measured(contents, code)[0]
+        return self.stylize_measured(contents, code, statistics=statistics)[0]
 
     def stylize_measured(
-        self, contents: Sequence[np.ndarray] | np.ndarray, code: StyleCode
+        self,
+        contents: Sequence[np.ndarray] | np.ndarray,
+        code: Mixture,
+        *,
+        statistics: Sequence[ContentStatistics] | None = None,
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """`stylize`, and per image the share of values that clipping to [0, 1] changed."""
-        contents = check_images(contents, "content")
-        count = code_count(code)
-        if count not in (1, len(contents)):
+        if statistics is not None and len(statistics) != len(contents):
             raise UserError(
-                f"{len(contents)} contents need as many style codes, or one for all, not {count}."
+                f"{len(contents)} contents need the statistics of each, not {len(statistics)}."
             )
-        padded = [pad_to_multiple(x, self._multiple, SMALLEST) for x in contents]
         results: list[np.ndarray] = [None] * len(contents)
         outside = np.zeros(len(contents))
-        for indices in batches_by([x.shape for x in padded], self.batch):
-            filled = fill_up(indices, self.batch)
-            sizes = np.asarray([contents[i].shape[:2] for i in filled], np.int32)
-            codes = take_codes(code, [0] * len(filled) if count == 1 else filled)
-            images, shares = self._stylize(
-                self._state, np.stack([padded[i] for i in filled]), sizes, codes
-            )
-            images, shares = np.asarray(images), np.asarray(shares)
+        for indices, arguments in self._batches(contents, code):
+            given = statistics and _stacked([statistics[i] for i in fill_up(indices, self.batch)])
+            images, shares = jax.device_get(self._stylize(self._state, *arguments, given))
             for i, image, share in zip(indices, images, shares, strict=False):
                 height, width = contents[i].shape[:2]
                 # A copy: a view would keep the whole padded batch in memory.
                 results[i], outside[i] = image[:height, :width].copy(), share
         return results, outside
+
+    def _batches(self, contents, code: Mixture) -> Iterator[tuple[list[int], tuple]]:
+        """Numbers of contents that run together, and (images, sizes, mixture), filled up."""
+        contents = check_images(contents, "content")
+        code = checked_mixture(code, self.loaded.model.levels, len(contents))
+        padded = [pad_to_multiple(x, self._multiple, SMALLEST) for x in contents]
+        for indices in batches_by([x.shape for x in padded], self.batch):
+            filled = fill_up(indices, self.batch)
+            sizes = np.asarray([contents[i].shape[:2] for i in filled], np.int32)
+            images = np.stack([padded[i] for i in filled])
+            yield indices, (images, sizes, take_codes(code, filled))
 
     def prepare_style(self, image: np.ndarray) -> np.ndarray:
         """A style image as the model sees it, resized; a second time changes nothing more."""
@@ -158,22 +198,6 @@ class Engine:
         return pad_to_multiple(image, 1, SMALLEST)
 
 
-def take_codes(code: StyleCode, indices: Sequence[int] | np.ndarray) -> StyleCode:
-    """The codes of some images, in the order asked for; an index may repeat."""
-    chosen = np.asarray(indices)
-    return jax.tree.map(lambda x: x[chosen], code)
-
-
-def join_codes(codes: Sequence[StyleCode]) -> StyleCode:
-    """Several codes as one, in order."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *codes)
-
-
-def code_count(code: StyleCode) -> int:
-    """How many images a code holds styles for."""
-    return next(iter(code.values())).bias.shape[0]
-
-
 def _encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:
     """Of images uint8 [B, H, W, 3], or of the numbers [B] of known styles."""
     model: StylizationNetwork = nnx.merge(graph, state)
@@ -181,12 +205,31 @@ def _encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:
     return model.encode_style(style if known else style.astype(jnp.float32) / 255)
 
 
+def _stacked(statistics: Sequence[ContentStatistics]) -> ContentStatistics:
+    """Statistics of several contents as those of one batch."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *statistics)
+
+
+def _measure(
+    graph: nnx.GraphDef, state: dict, images: Array, sizes: Array, code: Mixture
+) -> ContentStatistics:
+    """What `_stylize` normalizes by without statistics; arguments as there."""
+    model: StylizationNetwork = nnx.merge(graph, state)
+    return model.content_statistics(images.astype(jnp.float32) / 255, code)
+
+
 def _stylize(
-    graph: nnx.GraphDef, state: dict, images: Array, sizes: Array, code: StyleCode
+    graph: nnx.GraphDef,
+    state: dict,
+    images: Array,
+    sizes: Array,
+    code: Mixture,
+    statistics: ContentStatistics | None = None,
 ) -> tuple[Array, Array]:
     """uint8 [B, H, W, 3], and the share of clipped values in the first sizes[b] rows, columns."""
     model: StylizationNetwork = nnx.merge(graph, state)
-    stylized = model.stylize(images.astype(jnp.float32) / 255, code).astype(jnp.float32)
+    content = images.astype(jnp.float32) / 255
+    stylized = model.stylize(content, code, statistics).astype(jnp.float32)
     clipped = jnp.clip(stylized, 0, 1)
     rows = jnp.arange(images.shape[1])[:, None] < sizes[:, 0, None, None]
     columns = jnp.arange(images.shape[2]) < sizes[:, 1, None, None]
