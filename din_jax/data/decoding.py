@@ -3,9 +3,11 @@
 Everything in this file is numpy and Pillow; nothing needs JAX or grain.
 """
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ __all__ = [
     "resize_crop",
     "resized_shape",
     "save_image",
+    "upright",
 ]
 
 MIN_SIDE = 16
@@ -78,8 +81,8 @@ def decode_image(
     """Decodes a picture to uint8 RGB [H, W, 3].
 
     Grey, palette, CMYK and 16-bit pictures are converted (16 bit by value / 257, never clipped),
-    transparency is composited on white, EXIF orientation is applied, and an animation gives its
-    first frame.
+    an ICC profile is applied (the result is sRGB), transparency is composited on white, EXIF
+    orientation is applied, and an animation gives its first frame.
 
     Args:
         data: encoded bytes, or the path of a file.
@@ -96,27 +99,58 @@ def decode_image(
 
 
 def decode_pil(
-    data: bytes | str | os.PathLike, *, min_side: int = 0, name: str = ""
+    data: bytes | str | os.PathLike,
+    *,
+    min_side: int = 0,
+    name: str = "",
+    alpha: bool = False,
 ) -> Image.Image:
-    """`decode_image` as a Pillow RGB image, for callers that resize it next."""
+    """`decode_image` as a Pillow RGB image, for callers that resize it next.
+
+    With `alpha` a picture that has transparency becomes RGBA, not composited on anything.
+    """
     name = _call(data, name)
     with _open(data, name) as image:
         _check_cost(image, name)
-        try:
-            if min_side > 0:
+        if min_side > 0:
+            with _decoding(name):
                 image.draft(None, (min_side, min_side))
-            rgb = to_rgb(image)
-            method = _ORIENTATIONS.get(_orientation(image))
-            if rgb is not image:
-                image.close()  # gives its pixels back before turning takes as many again
-            return rgb if method is None else rgb.transpose(method)
-        # Decoders meet garbage here and fail in many ways (OSError, SyntaxError, struct.error,
-        # IndexError, zlib.error, ...); each of them means the same to the user.
-        except Exception as error:
-            raise BadImageError(
-                f"{name} must be a complete picture, but decoding it failed ({_reason(error)}): "
-                "replace or remove it."
-            ) from error
+        return _upright(image, name, alpha=alpha, ours=True)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A Pillow image as `decode_pil` with `alpha` gives it: sRGB, EXIF orientation applied.
+
+    RGBA where it has transparency, else RGB; the image itself where it is that already.
+
+    Raises:
+        BadImageError: it was opened but not read yet, and reading it fails.
+    """
+    name = _call(getattr(image, "filename", "") or "image", "")
+    return _upright(image, name, alpha=True, ours=False)
+
+
+def _upright(image: Image.Image, name: str, *, alpha: bool, ours: bool) -> Image.Image:
+    with _decoding(name):
+        rgb = to_rgb(image, alpha=alpha)
+        method = _ORIENTATIONS.get(_orientation(image))
+        if ours and rgb is not image:
+            image.close()  # gives its pixels back before turning takes as many again
+        return rgb if method is None else rgb.transpose(method)
+
+
+@contextlib.contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turns whatever decoding raises into one sentence."""
+    try:
+        yield
+    # Decoders meet garbage here and fail in many ways (OSError, SyntaxError, struct.error,
+    # IndexError, zlib.error, ...); each of them means the same to the user.
+    except Exception as error:
+        raise BadImageError(
+            f"{name} must be a complete picture, but decoding it failed ({_reason(error)}): "
+            "replace or remove it."
+        ) from error
 
 
 def open_header(data: bytes | str | os.PathLike, name: str = "") -> str | None:

@@ -90,12 +90,16 @@ class Engine:
         """Names of the styles that the model has a table of, in the order of their numbers."""
         return self.loaded.config.model.styles
 
-    def encode_style(self, images: Sequence[np.ndarray] | np.ndarray) -> StyleCode:
+    def encode_style(
+        self, images: Sequence[np.ndarray] | np.ndarray, *, size: int | None = None
+    ) -> StyleCode:
         """Style images to one code that holds a kernel and a bias per image and level, in order.
 
         Args:
           images: uint8 RGB [H, W, 3] each, sizes may differ; or [N, H, W, 3]. For a model with a
             table of styles (`styles`), their names or numbers.
+          size: short side in pixels to which they are resized, 0 keeps their own; None is
+            `style_size`.
 
         Raises:
           UserError: no image, or one of another type or shape; a style that the table has not.
@@ -104,7 +108,7 @@ class Engine:
             if len(images) == 0:
                 raise UserError("at least one style is needed, but there is none.")
             return self._encode(self._state, style_numbers(self.styles, images))
-        images = [self.prepare_style(x) for x in check_images(images, "style")]
+        images = [self.prepare_style(x, size) for x in check_images(images, "style")]
         codes, order = [], []
         for indices in batches_by([x.shape for x in images], self.batch):
             filled = np.stack([images[i] for i in fill_up(indices, self.batch)])
@@ -189,11 +193,12 @@ class Engine:
             images = np.stack([padded[i] for i in filled])
             yield indices, (images, sizes, take_codes(code, filled))
 
-    def prepare_style(self, image: np.ndarray) -> np.ndarray:
+    def prepare_style(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
         """A style image as the model sees it, resized; a second time changes nothing more."""
         height, width = image.shape[:2]
-        if self.style_size and min(height, width) != self.style_size:
-            shape = resized_shape(width, height, self.style_size)
+        size = self.style_size if size is None else size
+        if size and min(height, width) != size:
+            shape = resized_shape(width, height, size)
             image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
         return pad_to_multiple(image, 1, SMALLEST)
 

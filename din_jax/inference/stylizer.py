@@ -1,0 +1,390 @@
+"""What users take: any picture, any size, many styles, every control.
+
+    stylizer = Stylizer.load()
+    stylizer.stylize("photo.jpg", "painting.jpg").save("painted.jpg")
+    stylizer.stylize("photo.jpg", ["waves", "mosaic"], weights=[2, 1], strength=0.8)
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from din_jax.data.files import MissingImageError
+from din_jax.errors import UserError
+from din_jax.inference.bank import BankError, StyleBank, nearest_names
+from din_jax.inference.codes import code_count, take_codes
+from din_jax.inference.color import check_color, keep_chroma, match_colors
+from din_jax.inference.engine import Engine
+from din_jax.inference.masks import fit_masks, read_masks, split_by_level
+from din_jax.inference.mixing import code_shapes, level_strengths, mix_codes, style_weights
+from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
+from din_jax.layers.codes import StyleCode
+from din_jax.layers.mixtures import Regions
+from din_jax.weights.errors import one_line
+from din_jax.weights.models import LoadedModel, load_model
+
+ASSETS = Path(__file__).parents[1] / "assets"
+INCLUDED = "din_portable"
+"""The model that comes with the program."""
+INCLUDED_BANK = ASSETS / "styles.safetensors"
+"""The drawn styles in that model's codes."""
+
+Strengths = Mapping[str, float]
+
+
+class Stylizer:
+    """A model at work on pictures as users have them: arrays, Pillow images, files.
+
+    Args:
+      loaded: what `load_model` gave.
+      bank: styles by name: a `StyleBank` or its file, of this model; None takes the styles that
+        come with the program where they are of this model, else none.
+      engine_options: see `Engine`.
+
+    Raises:
+      UserError: options that are none; a bank of another model.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, *, bank: StyleBank | str | Path | None = None, **engine_options
+    ):
+        self.loaded = loaded
+        self.engine = Engine(loaded, **engine_options)
+        self.bank = StyleBank(loaded.fingerprint, loaded.source.stem)
+        self._no_bank = ""  # why there is none, for messages
+        if bank is not None:
+            self.bank = bank if isinstance(bank, StyleBank) else StyleBank.load(bank)
+            self._check_bank(self.bank)
+        elif INCLUDED_BANK.is_file():
+            included = StyleBank.load(INCLUDED_BANK)
+            if included.fingerprint == loaded.fingerprint:
+                self._check_bank(included)
+                self.bank = included
+            else:
+                self._no_bank = " (the styles that come with the program are another model's)"
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path = INCLUDED,
+        *,
+        step: int | str | None = None,
+        vgg: str | Path = "",
+        encoder: bool = True,
+        bank: StyleBank | str | Path | None = None,
+        **engine_options,
+    ) -> "Stylizer":
+        """Loads a model.
+
+        Args:
+          path: the name of an included model, a model file, or the directory of a run.
+          step, vgg, encoder: see `load_model`; without the encoder only known styles are painted,
+            in less memory.
+          bank, engine_options: as of the class.
+
+        Raises:
+          UserError: there is none, or it is damaged.
+        """
+        loaded = load_model(find_model(path), step=step, vgg=vgg, encoder=encoder)
+        return cls(loaded, bank=bank, **engine_options)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the styled layers: level1 is at full size, level3 at a quarter of it."""
+        return self.loaded.model.levels
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the styles that can be asked for without a picture."""
+        return self.engine.styles or self.bank.names
+
+    def encode_style(self, pictures: Any, *, size: int | None = None) -> StyleCode:
+        """Style pictures to one code that holds a style for each, in order.
+
+        Args:
+          pictures: one or several, each an array, a Pillow image or a path; or the name of a style
+            (of `styles`).
+          size: px, short side of the pictures while they are encoded: strokes grow with it. None
+            takes the size that the model was trained at, 0 the pictures' own.
+
+        Raises:
+          UserError: none, one that is no picture, or an unknown name.
+        """
+        given = list(pictures) if is_sequence(pictures) else [pictures]
+        if not given:
+            raise UserError("at least one style is needed, but there is none.")
+        if not self.engine.styles and not any(self._is_known(style) for style in given):
+            self._need_encoder("encode a picture")
+            return self.engine.encode_style([self._style_picture(x) for x in given], size=size)
+        codes = [self._code(style, [], "style", size) for style in given]
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *codes)
+
+    def stylize(
+        self,
+        contents: Any,
+        style: Any,
+        *,
+        weights: Sequence[float] | None = None,
+        masks: Sequence[Any] | None = None,
+        feather: float = 0.0,
+        strength: float = 1.0,
+        levels: Mapping[str, float] | Sequence[float] | None = None,
+        color: str = "style",
+        scale: int | None = None,
+        seamless: bool = False,
+        tile: int | None = None,
+    ) -> Any:
+        """Paints contents in a style, or in several; nothing about it is random.
+
+        Args:
+          contents: one picture or a sequence of them, each a uint8 array [H, W, 3], [H, W, 4] (with
+            alpha) or [H, W] (gray), a Pillow image or a path. EXIF orientations and ICC profiles
+            are applied.
+          style: a picture of the same kinds, the name of a style, a style code (of one style, or
+            of as many as contents), or a sequence of these, which are mixed.
+          weights: of the styles of a sequence, divided by their sum; None is equal shares. One
+            below 0 goes away from its style.
+          masks: instead of weights: for each style where it is painted, see `read_mask` and
+            `fit_masks`; one less than styles leaves the last style what no mask holds, as many
+            leave that to the content's own colors and strokes, as at strength 0.
+          feather: px of the content by which edges of masks are softened.
+          strength: 0 is the content as the network draws it, 1 the style. A model with a table of
+            styles cannot draw the content in its own style: the pictures are mixed instead.
+          levels: strengths of single levels, times `strength`: {"level1": 0.5}, or one for each of
+            `levels`.
+          color: "style"; "luminance", the content's colors under the painted light and dark; or
+            "match", the style in colors of the content's mean and covariance.
+          scale: px, short side of style pictures while they are encoded: strokes grow with it.
+          seamless: results tile the plane without a seam.
+          tile: px, see `Engine`.
+
+        Returns:
+          One result, or a list in order, each of its content's size, with its alpha: an array for
+          an array, a Pillow image else. sRGB.
+
+        Raises:
+          UserError: a picture or a setting is no good; one sentence says which and what helps.
+        """
+        check_color(color)
+        strengths = self._strengths(strength, levels)
+        pictures, single = read_pictures(contents, "a content picture")
+        styles = list(style) if is_sequence(style) else [style]
+        if not styles:
+            raise UserError("at least one style is needed, but there is none.")
+        if masks is not None and weights is not None:
+            raise UserError(
+                "weights mix styles everywhere and masks give each its region: give one of the two."
+            )
+        shares = style_weights(weights, len(styles))
+        masks = None if masks is None else read_masks(masks, len(styles))
+        if not 0 <= feather < np.inf:
+            raise UserError(f"feather must be 0 px or more, not {feather}.")
+        rgbs = [picture.rgb for picture in pictures]
+        codes = [self._code(part, rgbs, color, scale) for part in styles]
+        options = {"seamless": True} if seamless else {}
+        if tile is not None:
+            options["tile"] = tile
+        if masks is None:
+            painted = self._mixed(rgbs, codes, shares, strengths, options)
+        else:
+            painted = []
+            for i, rgb in enumerate(rgbs):
+                own_codes = [take_codes(x, [i if code_count(x) > 1 else 0]) for x in codes]
+                given = fit_masks(masks, len(styles), rgb.shape[:2], feather)
+                painted.append(self._in_regions(rgb, own_codes, given, strengths, options))
+        if color == "luminance":
+            painted = [keep_chroma(*pair) for pair in zip(rgbs, painted, strict=True)]
+        finished = [a.finished(b) for a, b in zip(pictures, painted, strict=True)]
+        return finished[0] if single else finished
+
+    def _code(
+        self, style: Any, contents: Sequence[np.ndarray], color: str, size: int | None
+    ) -> StyleCode:
+        """The code of one style; of one for each content where it depends on them."""
+        known = self._is_known(style)
+        if known and color == "match":
+            raise UserError(
+                "color 'match' gives the style's picture other colors, but this style is a code "
+                "without one: give its picture, or choose color 'luminance'."
+            )
+        if known and size is not None:
+            raise UserError(
+                "scale is the size at which a style's picture is encoded, but this style is a code "
+                "already: give its picture, or leave scale out."
+            )
+        if isinstance(style, Mapping):
+            return self._checked(style, len(contents))
+        if self.engine.styles:
+            return self.engine.encode_style([style])
+        if known:
+            return self.bank[style]
+        self._need_encoder("encode a picture")
+        picture = self.engine.prepare_style(self._style_picture(style), size)
+        if color == "match":
+            return self.engine.encode_style([match_colors(picture, c) for c in contents], size=0)
+        return self.engine.encode_style([picture], size=0)
+
+    def _is_known(self, style: Any) -> bool:
+        """Whether a style needs no encoder: a code, or a name of a table's or the bank's."""
+        named = isinstance(style, str) and style in self.bank
+        return isinstance(style, Mapping) or bool(self.engine.styles) or named
+
+    def _style_picture(self, style: Any) -> np.ndarray:
+        try:
+            return flat_picture(style, "a style")
+        except MissingImageError as error:
+            if not isinstance(style, str):
+                raise
+            near = nearest_names(style, self.bank, 4)
+            hint = f"the nearest styles are {', '.join(near)}" if near else "give an existing file"
+            raise BankError(
+                f"there is neither a picture nor a style {one_line(style, 80)!r}{self._no_bank}; "
+                f"{hint}."
+            ) from error
+
+    def _mixed(
+        self,
+        rgbs: list[np.ndarray],
+        codes: list[StyleCode],
+        shares: list[float],
+        strengths: Strengths,
+        options: Mapping[str, Any],
+    ) -> list[np.ndarray]:
+        """By weights: one code each, since codes mix linearly."""
+        if self.engine.styles:
+            code = mix_codes(codes, {level: shares for level in self.levels})
+            return self._faded(rgbs, self._painted(rgbs, code, options), strengths)
+        parts = {level: [strengths[level] * share for share in shares] for level in self.levels}
+        if min(strengths.values()) < 1:
+            codes = [*codes, self._own_code(rgbs)]
+            parts = {level: [*given, 1 - strengths[level]] for level, given in parts.items()}
+        return self._painted(rgbs, mix_codes(codes, parts), options)
+
+    def _in_regions(
+        self,
+        rgb: np.ndarray,
+        codes: list[StyleCode],
+        shares: np.ndarray,
+        strengths: Strengths,
+        options: Mapping[str, Any],
+    ) -> np.ndarray:
+        """By masks: each region normalized by its own statistics, the content's own by all."""
+        if self.engine.styles:
+            rest = shares.sum(0)
+            shares = np.concatenate([shares[:-1], shares[-1:] + (1 - rest)])
+            whole = self._painted_in(
+                rgb, split_by_level(shares, dict.fromkeys(strengths, 1.0)), codes, None, options
+            )
+            return self._faded([rgb], [whole], strengths, rest)[0]
+        regions = split_by_level(shares, strengths)
+        needed = any(set(self.levels) - reached for _, reached, _ in regions)
+        own = self._own_code([rgb]) if needed else None
+        return self._painted_in(rgb, regions, codes, own, options)
+
+    def _painted_in(self, rgb, regions, codes, own, options) -> np.ndarray:
+        """Regions of `split_by_level` painted."""
+        mixed = [
+            {level: codes[number][level] if level in reached else own[level]
+             for level in self.levels}
+            for number, reached, _ in regions
+        ]  # fmt: skip
+        if len(regions) == 1:  # whose mask is 1 everywhere
+            return self._painted([rgb], mixed[0], options)[0]
+        mixture = Regions(tuple(mixed), np.stack([mask for *_, mask in regions])[:, None])
+        if own is not None:
+            # What is the content's own is so by the statistics of all of it, as at strength 0.
+            (by_region,) = self.engine.statistics([rgb], mixture)
+            (whole,) = self.engine.statistics([rgb], own)
+            statistics = {
+                level: tuple(
+                    of_region if level in reached else whole[level]
+                    for of_region, (_, reached, _) in zip(by_region[level], regions, strict=True)
+                )
+                for level in self.levels
+            }
+            options = {**options, "statistics": [statistics]}
+        return self._painted([rgb], mixture, options)[0]
+
+    def _painted(self, rgbs: list[np.ndarray], code, options: Mapping[str, Any]):
+        return self.engine.stylize(rgbs, code, **options)
+
+    def _faded(
+        self, rgbs, painted, strengths: Strengths, shares: np.ndarray | float = 1.0
+    ) -> list[np.ndarray]:
+        """Painted pictures mixed with their contents: what strength is for a table of styles."""
+        share = np.float32(min(strengths.values())) * np.asarray(shares, np.float32)
+        if np.all(share == 1):
+            return painted
+        share = share[..., None]
+        return [
+            np.rint(share * b + (1 - share) * a).astype(np.uint8)
+            for a, b in zip(rgbs, painted, strict=True)
+        ]
+
+    def _own_code(self, rgbs: list[np.ndarray]) -> StyleCode:
+        """The contents in their own style, by which the network draws them as they are.
+
+        Of a code computed from the content encoder's maps (AdaIN, WCT) that of the maps to be
+        painted, so that (1 - a) own + a style is (1 - a) f(c) + a T(f(c)), their authors' formula.
+        """
+        self._need_encoder("draw a content in its own style (a strength below 1)")
+        computed = self.loaded.config.model.style_encoder == "content"
+        return self.engine.encode_style(rgbs, size=0 if computed else None)
+
+    def _strengths(self, strength: float, levels) -> dict[str, float]:
+        if levels is not None and self.engine.styles:
+            raise UserError(
+                "levels mix a content's own code into some layers, but a model with a table of "
+                "styles has no code of a content: leave levels out and set strength."
+            )
+        return level_strengths(strength, levels, self.levels)
+
+    def _checked(self, code: StyleCode, contents: int) -> StyleCode:
+        shapes = {
+            f"code.{level}.{field}": np.shape(value)[1:]
+            for level, part in code.items()
+            for field, value in zip(part._fields, part, strict=True)
+        }
+        if shapes != code_shapes(self.loaded.model):
+            raise UserError(
+                "a style code must be one of this model's, but has other levels or shapes: encode "
+                "the style's picture with this model."
+            )
+        if contents and code_count(code) not in (1, contents):
+            raise UserError(
+                f"{contents} contents need as many style codes, or one for all, not "
+                f"{code_count(code)}."
+            )
+        return code
+
+    def _check_bank(self, bank: StyleBank) -> None:
+        bank.require_model(self.loaded.fingerprint, self.loaded.source.stem)
+        bank.require_shapes(code_shapes(self.loaded.model))
+
+    def _need_encoder(self, what: str) -> None:
+        if not self.loaded.has_encoder:
+            raise UserError(
+                f"this model was loaded without its style encoder, which it takes to {what}: load "
+                "it with encoder=True."
+            )
+
+
+def find_model(path: str | Path) -> Path:
+    """The file of an included model by its name, else the path itself.
+
+    Raises:
+      UserError: there is neither.
+    """
+    where = Path(path).expanduser()
+    included = {file.stem: file for file in ASSETS.glob("din_*.safetensors")}
+    if where.exists() or str(path) not in included:
+        if not where.exists() and where.name == str(path) and not where.suffix:
+            raise UserError(
+                f"there is no model {one_line(path, 80)!r}; give {' or '.join(sorted(included))}, "
+                "a .safetensors model file, or the directory of a run."
+            )
+        return where
+    return included[str(path)]
