@@ -2,12 +2,15 @@
 
 import difflib
 import glob
+import hashlib
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from din_jax.data.files import list_images, natural_key
+from din_jax.data.decoding import MAX_FILE_BYTES
+from din_jax.data.files import IMAGE_SUFFIXES, list_images, natural_key
 from din_jax.errors import UserError
 
 MAX_STEM_BYTES = 100  # two stems and a suffix stay below the 255 bytes that file systems take
@@ -33,6 +36,23 @@ class Input:
     @property
     def stem(self) -> str:
         return "stdin" if self.path is None else self.path.stem
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style that was asked for.
+
+    Attributes:
+      name: for names of files.
+      given: a name, or the bytes of a picture.
+      key: tells it from others: its name, or the SHA-256 of the picture.
+      source: what it is called in messages.
+    """
+
+    name: str
+    given: str | bytes
+    key: str
+    source: str
 
 
 def find_inputs(
@@ -76,6 +96,46 @@ def find_inputs(
                 "pictures."
             )
     return found
+
+
+def read_bytes(source: Input) -> bytes:
+    """A file, or standard input.
+
+    Raises:
+      UserError: it is larger than pictures are.
+    """
+    if source.path is None:
+        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    else:
+        with source.path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise UserError(
+            f"{source.name} must have at most {MAX_FILE_BYTES >> 20} MiB, but has more: save it "
+            "compressed or smaller."
+        )
+    return data
+
+
+def find_styles(arguments: Sequence[str]) -> list[Style]:
+    """Styles by files, folders, patterns, "-", or names; a file goes before a name.
+
+    What is not there and does not look like a file is taken for a name; whoever knows the names
+    refuses it.
+    """
+    styles = []
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        looks_like_file = path.suffix.lower() in IMAGE_SUFFIXES or len(path.parts) > 1
+        named = argument != STDIN and not (path.exists() or looks_like_file)
+        if named and not glob.has_magic(argument):
+            styles.append(Style(argument, argument, f"name {argument}", argument))
+        else:
+            for source in find_inputs([argument], "style"):
+                data = read_bytes(source)
+                key = hashlib.sha256(data).hexdigest()
+                styles.append(Style(source.stem, data, key, source.name))
+    return styles
 
 
 def _in_folder(folder: Path, what: str, known, list_files) -> list[Input]:
@@ -129,17 +189,16 @@ def unique_names(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def pair_names(contents: Sequence[str], styles: Sequence[str], suffix: str) -> list[list[str]]:
-    """Per content a file's name for each style, CONTENT--STYLE.png; no two are alike.
+def pair_names(contents: Sequence[str], styles: Sequence[str]) -> list[list[str]]:
+    """Per content a name for each style, CONTENT--STYLE; no two are alike.
 
-    Numbered where names that hold "--" themselves make two pairs alike. `suffix` has its dot.
+    Numbered where names that hold "--" themselves make two pairs alike.
     """
     pairs = unique_names(f"{content}--{style}" for content in contents for style in styles)
-    named = [f"{pair}{suffix}" for pair in pairs]
-    return [named[start : start + len(styles)] for start in range(0, len(named), len(styles))]
+    return [pairs[start : start + len(styles)] for start in range(0, len(pairs), len(styles))]
 
 
-def output_names(inputs: Sequence[Input], styles: Sequence[str], suffix: str) -> list[list[str]]:
+def output_names(inputs: Sequence[Input], styles: Sequence[str]) -> list[list[str]]:
     """`pair_names` of inputs, whose folders are mirrored, and of styles' names."""
     contents = [str(PurePosixPath(x.folder, safe_stem(x.stem))) for x in inputs]
-    return pair_names(unique_names(contents), unique_names(map(safe_stem, styles)), suffix)
+    return pair_names(unique_names(contents), unique_names(map(safe_stem, styles)))

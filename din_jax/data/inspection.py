@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from PIL import Image
+
 from din_jax.data.decoding import decode_image, open_header
+from din_jax.data.files import FORMATS
 from din_jax.errors import UserError
 
+ANIMATED = ("GIF", "WEBP", "PNG")  # formats whose further pictures are frames, not pages
 _NAMED = 20  # bad files that a message names
 
 
@@ -54,3 +58,22 @@ def _looks_complete(file: BinaryIO, kind: str | None) -> bool:
     if kind == "WEBP":
         return int.from_bytes(head[4:8], "little") + 8 <= length
     return False
+
+
+def size_of(path: str | os.PathLike) -> tuple[int, int]:
+    """(width, height) of a picture as it is stored, from its header; (0, 0) if it has none."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except Exception:  # whatever is wrong shows when it is decoded
+        return 0, 0
+
+
+def is_animated(data: bytes | str | os.PathLike) -> bool:
+    """Whether a picture has further frames, of which decoding takes the first."""
+    try:
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        with Image.open(file, formats=FORMATS) as image:
+            return image.format in ANIMATED and getattr(image, "is_animated", False)
+    except Exception:
+        return False

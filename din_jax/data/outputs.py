@@ -64,6 +64,10 @@ class Outputs:
         if journal and self._journal.is_file():
             self._read()
 
+    @property
+    def has_journal(self) -> bool:
+        return self._journal is not None
+
     def __contains__(self, path: Path) -> bool:
         """Whether a path names a file that a command once wrote here."""
         with contextlib.suppress(ValueError):

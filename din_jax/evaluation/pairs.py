@@ -104,8 +104,9 @@ def evaluate_pairs(
         for style in read_images(styles, size, warnings.append)
     ]
     keys = [_key(style) for style in painted]
-    files = pair_names(names_of(contents), [style.name for style in painted], suffix)
+    files = pair_names(names_of(contents), [style.name for style in painted])
     with Outputs(output) as outputs:
+        files = [[f"{name}{suffix}" for name in row] for row in files]
         names = [*itertools.chain.from_iterable(files), SHEET]
         names += [] if metrics is None else [TABLE]
         if not overwrite:

@@ -1,10 +1,13 @@
 """din_jax's commands: din-jax COMMAND ..., or from a clone python -m din_jax COMMAND ...
 
+    din-jax photo.jpg painting.jpg     paints the first in the style of the second
+
 Each answers `din-jax COMMAND --help`.
 """
 
 import importlib
 import sys
+from pathlib import Path
 
 from din_jax.errors import UserError, exit_status, loading
 
@@ -13,6 +16,7 @@ from din_jax.errors import UserError, exit_status, loading
 COMMANDS = {
     "train": ("din_jax.tools.train", "trains a model, or goes on with a run"),
     "evaluate": ("din_jax.tools.evaluate", "paints every content in every style, and measures"),
+    "stylize": ("din_jax.tools.stylize", "paints pictures and videos in styles of your choice"),
     "demo": ("din_jax.tools.demo", "paints with the included model"),
     "prepare": ("din_jax.data.prepare", "turns MS-COCO's and WikiArt's archives into data sets"),
     "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
@@ -35,10 +39,19 @@ def main() -> int:
         lines = [f"    {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
         print("\n".join([__doc__, *lines]))
         return 0
+    arguments = sys.argv[2:]
+    if name not in COMMANDS and _names_picture(name) and arguments:
+        # Not as a word of its own: a third path would be one more style.
+        name, arguments = "stylize", [name, f"--style={arguments[0]}", *arguments[1:]]
     if name in COMMANDS:
         # As if the command had been started by itself.
-        sys.argv = [f"din-jax {name}", *sys.argv[2:]]
+        sys.argv = [f"din-jax {name}", *arguments]
     return run(name)
+
+
+def _names_picture(argument: str) -> bool:
+    """Whether it is a content, and not a command that has been misspelled."""
+    return argument == "-" or Path(argument).exists() or Path(argument).suffix != ""
 
 
 def run(name: str) -> int:

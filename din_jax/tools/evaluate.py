@@ -64,7 +64,7 @@ def run(flags):
         metrics = PerceptualMetrics(vgg, batch=flags.batch)
     style_size = flags.size or None if flags.style_size is None else flags.style_size
     engine = Engine(loaded, batch=flags.batch, bucket=flags.bucket, style_size=style_size)
-    made_by = {"model": getattr(loaded, "fingerprint", ""), "bucket": flags.bucket}
+    made_by = {"model": loaded.fingerprint, "bucket": flags.bucket}
     report = evaluate_pairs(
         engine, contents, styles, flags.output, metrics=metrics, size=flags.size,
         suffix=f".{flags.format}", limit=flags.limit, made_by=made_by, overwrite=flags.overwrite,

@@ -81,10 +81,10 @@ def test_what_is_not_there_is_one_sentence(folder, arguments, match):
 
 def test_outputs_mirror_folders_and_none_meets_another(folder):
     inputs = find_inputs(["photos", "photos/p2.png", "-"], "content")
-    rows = output_names(inputs, ["s", "S"], ".jpg")
-    assert rows[0] == ["[x]--s.jpg", "[x]--S-2.jpg"]
-    assert rows[3] == ["sub/deep/p1--s.jpg", "sub/deep/p1--S-2.jpg"]
-    assert rows[4] == ["p2-2--s.jpg", "p2-2--S-2.jpg"] and rows[5][0] == "stdin--s.jpg"
+    rows = output_names(inputs, ["s", "S"])
+    assert rows[0] == ["[x]--s", "[x]--S-2"]
+    assert rows[3] == ["sub/deep/p1--s", "sub/deep/p1--S-2"]
+    assert rows[4] == ["p2-2--s", "p2-2--S-2"] and rows[5][0] == "stdin--s"
     flat = [name.casefold() for row in rows for name in row]
     assert len(set(flat)) == len(flat)
 
@@ -94,17 +94,17 @@ def test_names_are_unique_and_fit_the_file_system():
     found = unique_names(map(safe_stem, stems))
     assert found[0] == "a" and len({name.casefold() for name in found}) == len(stems)
     assert all(len(name.encode()) < 120 for name in found)
-    rows = pair_names(["a", "a--b"], ["b--c", "c"], ".png")
-    assert rows == [["a--b--c.png", "a--c.png"], ["a--b--b--c.png", "a--b--c-2.png"]]
+    rows = pair_names(["a", "a--b"], ["b--c", "c"])
+    assert rows == [["a--b--c", "a--c"], ["a--b--b--c", "a--b--c-2"]]
 
 
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "..", "", "a\0b\nc", "C:\\x", "ü" * 300, "a/b" * 200, ". ."]
 )
 def test_no_name_of_a_style_leaves_the_folder(name):
-    (row,) = output_names([Input(None)], [name], ".png")
+    (row,) = output_names([Input(None)], [name])
     stem = safe_stem(name)
-    assert row == [f"stdin--{stem}.png"] and 0 < len(stem.encode()) <= 100
+    assert row == [f"stdin--{stem}"] and 0 < len(stem.encode()) <= 100
     assert not set(stem) & set("/\\\0\n:") and stem.strip(". ")
 
 

@@ -1,0 +1,209 @@
+"""What `din-jax stylize` does: styles read once, contents painted in batches, each output noted."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from din_jax.data.decoding import decode_pil
+from din_jax.data.inputs import Input, Style
+from din_jax.data.inspection import is_animated, size_of
+from din_jax.data.outputs import Outputs, digest, stamp
+from din_jax.data.pipeline import Outcome, run_batches
+from din_jax.data.saving import encode_picture
+from din_jax.data.sheets import thumbnail
+from din_jax.errors import UserError
+from din_jax.inference.codes import join_codes
+from din_jax.inference.masks import read_masks
+from din_jax.inference.mixing import level_strengths, style_weights
+from din_jax.inference.stylizer import Stylizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One output: a content in a style, or in a mixture of all.
+
+    Attributes:
+      content: what is painted.
+      styles: numbers of the styles: one, or all that are mixed.
+      name: of the output, below its folder.
+      made_of: `digest` of all that decides what the output looks like.
+    """
+
+    content: Input
+    styles: tuple[int, ...]
+    name: str
+    made_of: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Controls:
+    """How to paint: each style by itself or all mixed; else the arguments of `Stylizer.stylize`."""
+
+    each: bool = False
+    weights: Sequence[float] | None = None
+    masks: Sequence[bytes] | None = None
+    feather: float = 0.0
+    strength: float = 1.0
+    levels: dict[str, float] | None = None
+    color: str = "style"
+    scale: int | None = None
+    seamless: bool = False
+    tile: int | None = None
+
+    def key(self) -> dict[str, Any]:
+        """What of it decides how an output looks; JSON can hold it."""
+        values = dataclasses.asdict(self)
+        del values["tile"], values["each"]  # how, and in which pieces; not what
+        values["masks"] = self.masks and [hashlib.sha256(mask).hexdigest() for mask in self.masks]
+        return values
+
+
+class Painter:
+    """Paints jobs with a stylizer.
+
+    Styles are read and encoded first, so that a mistake in one shows before anything is painted.
+
+    Args:
+      stylizer: the model.
+      styles: all that any job asks for.
+      controls: how to paint.
+      quality: of JPEG and WebP.
+      stdin: what standard input held, for a job that asks for it.
+    """
+
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        styles: Sequence[Style],
+        controls: Controls,
+        *,
+        quality: int = 95,
+        stdin: bytes = b"",
+    ):
+        self.stylizer, self.styles, self.controls = stylizer, styles, controls
+        self.quality, self.stdin = quality, stdin
+        self.notes: list[str] = []
+        self._check()
+        options = dataclasses.asdict(controls)
+        del options["each"]
+        if controls.color == "match":
+            # Each content gives the style other colors: there is no code of it beforehand.
+            self._known = [picture_of(style) for style in styles]
+        else:
+            size = options.pop("scale")
+            self._known = [stylizer.encode_style(picture_of(x), size=size) for x in styles]
+        self._options = options
+
+    def _check(self):
+        """Raises UserError for controls that would fail with every picture."""
+        if min(self.controls.feather, self.controls.tile or 0) < 0:
+            raise UserError("--feather and --tile must be 0 or more.")
+        mixed = 1 if self.controls.each else len(self.styles)
+        style_weights(self.controls.weights, mixed)
+        level_strengths(self.controls.strength, self.controls.levels, self.stylizer.levels)
+        named = [style.name for style in self.styles if isinstance(style.given, str)]
+        if named and self.controls.color == "match":
+            raise UserError(
+                f"--color match gives a style's picture other colors, but '{named[0]}' is a name "
+                "of one without a picture; give its file, or choose --color luminance."
+            )
+        if self.controls.masks is not None:
+            read_masks(self.controls.masks, mixed)
+
+    def key(self) -> dict[str, Any]:
+        """What of the model and the controls decides how an output looks."""
+        return {"model": self.stylizer.loaded.fingerprint, **self.controls.key()}
+
+    def run(self, jobs: Sequence[Job], outputs: Outputs, *, batch: int, advance, done) -> Outcome:
+        """Paints all jobs into `outputs`; `done(job, picture)` is told of each."""
+        return run_batches(
+            jobs,
+            self.read,
+            self.paint,
+            partial(self._write, outputs, done),
+            batch=batch,
+            weigh=_pixels,
+            advance=advance,
+        )
+
+    def read(self, job: Job) -> Image.Image:
+        """A job's content, with its transparency."""
+        source = job.content
+        data = self.stdin if source.path is None else source.path
+        if is_animated(data):
+            self.notes.append(f"'{source.name}' is an animation; its first frame is painted.")
+        return decode_pil(data, alpha=True, name=source.name)
+
+    def paint(self, jobs: Sequence[Job], pictures: Sequence[Image.Image]) -> list[Image.Image]:
+        """Each job's content in its styles."""
+        if not self.controls.each or len(self.styles) == 1:
+            return self.stylizer.stylize(pictures, self._known, **self._options)
+        if self.controls.color == "match":
+            return [
+                self.stylizer.stylize(picture, self._known[job.styles[0]], **self._options)
+                for job, picture in zip(jobs, pictures, strict=True)
+            ]
+        code = join_codes([self._known[job.styles[0]] for job in jobs])
+        return self.stylizer.stylize(pictures, code, **self._options)
+
+    def _write(self, outputs: Outputs, done, job: Job, picture: Image.Image):
+        data = encode_picture(picture, Path(job.name).suffix, quality=self.quality)
+        outputs.write(job.name, job.made_of, data)
+        done(job, picture)
+
+
+def picture_of(style: Style) -> Image.Image | str:
+    """The picture of a style, or its name.
+
+    Raises:
+      BadImageError: the file is no usable picture; the sentence names it.
+    """
+    if isinstance(style.given, str):
+        return style.given
+    return decode_pil(style.given, alpha=True, name=style.source)
+
+
+def _pixels(job: Job) -> int:
+    width, height = (0, 0) if job.content.path is None else size_of(job.content.path)
+    return width * height
+
+
+def thumbnail_of(style: Style, stylizer: Stylizer) -> np.ndarray | None:
+    """The style's picture on a sheet; None of one that has none."""
+    if isinstance(style.given, bytes):
+        return thumbnail(np.asarray(decode_pil(style.given)))
+    return stylizer.bank.thumbnail(style.given) if style.given in stylizer.bank else None
+
+
+def plan(
+    inputs: Sequence[Input],
+    names: Sequence[Sequence[str]],
+    groups: Sequence[tuple[int, ...]],
+    painter: Painter,
+    **made_by: Any,
+) -> list[Job]:
+    """A job for each input and each group of styles, in order.
+
+    Args:
+      inputs: contents.
+      names: outputs' names, a row for each input.
+      groups: numbers of the styles of each output of a row.
+      painter: whose styles and controls they are.
+      made_by: what else decides how an output looks.
+    """
+    made_by |= {"painter": painter.key()}
+    jobs = []
+    for source, row in zip(inputs, names, strict=True):
+        content = [hashlib.sha256(painter.stdin).hexdigest()]
+        content = content if source.path is None else stamp(source.path)
+        for group, name in zip(groups, row, strict=True):
+            styles = [painter.styles[i].key for i in group]
+            made_of = digest(content=content, styles=styles, suffix=Path(name).suffix, **made_by)
+            jobs.append(Job(source, group, name, made_of))
+    return jobs
