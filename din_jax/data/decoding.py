@@ -136,7 +136,13 @@ def _upright(image: Image.Image, name: str, *, alpha: bool, ours: bool) -> Image
         method = _ORIENTATIONS.get(_orientation(image))
         if ours and rgb is not image:
             image.close()  # gives its pixels back before turning takes as many again
-        return rgb if method is None else rgb.transpose(method)
+        if method is None:
+            return rgb
+        turned = rgb.transpose(method)
+        # What said so would have it turned once more.
+        for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+            turned.info.pop(key, None)
+        return turned
 
 
 @contextlib.contextmanager
