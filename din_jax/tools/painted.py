@@ -15,7 +15,8 @@ from din_jax.data.outputs import Outputs
 from din_jax.data.pipeline import Outcome
 from din_jax.data.saving import FORMATS, encode_picture
 from din_jax.data.sheets import image_grid, thumbnail
-from din_jax.data.video import VIDEO_SUFFIXES, is_video
+from din_jax.data.video import FORMATS as VIDEO_FORMATS
+from din_jax.data.video import WRITTEN_AS, is_video
 from din_jax.errors import UserError
 
 FOLDER = "stylized"
@@ -57,7 +58,7 @@ class Target:
         if flags.output == STDIN or not flags.output and flags.contents == [STDIN]:
             self.outputs = StandardOutput()
             self._file = "-"
-        elif flags.output and suffix in (*FORMATS, *VIDEO_SUFFIXES) and not path.is_dir():
+        elif flags.output and suffix in (*FORMATS, *VIDEO_FORMATS) and not path.is_dir():
             if self._format not in ("", suffix) and suffix in FORMATS:
                 raise UserError(f"--output is '{path}' and --format {flags.format}: give one.")
             self.outputs, self._file = Outputs(path.parent, journal=False), path.name
@@ -72,7 +73,7 @@ class Target:
         self, inputs: Sequence[Input], styles: Sequence[Style], groups: Sequence[Sequence[int]]
     ):
         """Names the outputs of all inputs, in each group of styles."""
-        suffixes = [".mp4" if is_video(x.path) else self._format or ".png" for x in inputs]
+        suffixes = [self._suffix(x.path) for x in inputs]
         if not self._file:
             mixed = ["+".join(styles[i].name for i in group) for group in groups]
             rows = output_names(inputs, mixed)
@@ -87,12 +88,16 @@ class Target:
                 "--output."
             )
         name = self._file if self._file != "-" else f"-{suffixes[0]}"
-        if (Path(name).suffix.lower() in FORMATS) == is_video(inputs[0].path):
+        kinds = VIDEO_FORMATS if is_video(inputs[0].path) else FORMATS
+        if Path(name).suffix.lower() not in kinds or (self._file == "-" and kinds is not FORMATS):
             raise UserError(
-                f"a video is written to a {' or '.join(VIDEO_SUFFIXES)} file, and a picture to a "
-                f"{' or '.join(FORMATS)}, not '{inputs[0].name}' to '{self._file}'."
+                f"'{inputs[0].name}' is written to a file that ends in {', '.join(kinds)}, not to "
+                f"'{self._file}'."
             )
         self.names = [[name]]
+
+    def _suffix(self, path: Path | None) -> str:
+        return WRITTEN_AS[path.suffix.lower()] if is_video(path) else self._format or ".png"
 
     def require_free(self, overwrite: bool, sheet: str) -> None:
         """Raises UserError if a single file, or the sheet, is there already, and of others."""
@@ -118,7 +123,7 @@ class Report:
         self.kept: list = []
         self.failed: list[tuple] = []
         self.left: list = []
-        self.seconds = 0.0
+        self.seconds = 0.0  # since the command began
         self._taken: dict = {}  # job -> seconds
         self._sizes: dict = {}
         self._thumbnails: dict = {}
@@ -141,13 +146,12 @@ class Report:
         if job.content in self._shown:
             self._thumbnails[job] = thumbnail(np.asarray(picture.convert("RGB")))
 
-    def finish(self, outcome: Outcome, seconds: float) -> None:
-        """Takes in what a run of jobs came to; `seconds` is the time since the command began."""
+    def add(self, outcome: Outcome) -> None:
+        """Takes in what a run of some of the jobs came to."""
         self._taken |= dict(outcome.done)
         order = {job: i for i, job in enumerate(self.jobs)}
         self.failed = sorted([*self.failed, *outcome.failed], key=lambda pair: order[pair[0]])
         self.left += outcome.left
-        self.seconds = seconds
 
     def write_sheet(self, path: Path, tops: Sequence[np.ndarray | None]) -> None:
         """Contents down the side, styles across the top; where nothing is, nothing was painted."""
@@ -169,7 +173,8 @@ class Report:
         """Prints what was done on standard output, and what was not on standard error."""
         for note in dict.fromkeys(notes):
             print(f"note: {note}", file=sys.stderr)
-        good = [job for job in self.jobs if job in self._taken or job in set(self.kept)]
+        kept = set(self.kept)
+        good = [job for job in self.jobs if job in self._taken or job in kept]
         if self.failed or self.left:
             count = len(self.failed) + len(self.left)
             sentences = [sentence for _, sentence in self.failed]

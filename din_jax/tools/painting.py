@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import math
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,15 +15,17 @@ from PIL import Image
 from din_jax.data.decoding import decode_pil
 from din_jax.data.inputs import Input, Style
 from din_jax.data.inspection import is_animated, size_of
-from din_jax.data.outputs import Outputs, digest, stamp
-from din_jax.data.pipeline import Outcome, run_batches
+from din_jax.data.outputs import OutputError, Outputs, digest, stamp
+from din_jax.data.pipeline import PIXELS, Outcome, run_batches
 from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import thumbnail
+from din_jax.data.video import VideoReader, is_video
 from din_jax.errors import UserError
 from din_jax.inference.codes import join_codes
 from din_jax.inference.masks import read_masks
 from din_jax.inference.mixing import level_strengths, style_weights
 from din_jax.inference.stylizer import Stylizer
+from din_jax.tools.clips import paint_video, steadied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +136,57 @@ class Painter:
             advance=advance,
         )
 
+    def run_clips(
+        self, jobs: Sequence[Job], outputs: Outputs, *, batch: int, steady: float, bar, done
+    ) -> Outcome:
+        """Paints videos, one after the other.
+
+        Args:
+          jobs, outputs: as of `run`.
+          batch: most frames at once.
+          steady: seconds over which the statistics of frames are averaged; 0: not at all.
+          bar: makes a progress bar for a number of frames and a name.
+          done: told of each job and its first frame.
+        """
+        outcome, waiting = Outcome(), list(jobs)
+        while waiting:
+            job = waiting.pop(0)
+            began = time.perf_counter()
+            try:
+                first = self._paint_clip(job, outputs, batch, steady, bar)
+            except UserError as error:
+                outcome.failed.append((job, str(error)))
+                if isinstance(error, OutputError) and error.full:
+                    outcome.left, waiting = waiting, []
+            else:
+                outcome.done.append((job, time.perf_counter() - began))
+                done(job, first)
+        return outcome
+
+    def _paint_clip(
+        self, job: Job, outputs: Outputs, batch: int, steady: float, bar
+    ) -> Image.Image:
+        first: list[np.ndarray] = []
+        engine = self.stylizer.engine
+
+        def paint(frames: list[np.ndarray]) -> list[np.ndarray]:
+            painted = self.paint([job] * len(frames), frames)
+            first.extend([] if first else painted[:1])
+            return painted
+
+        with VideoReader(job.content.path) as source, bar(source.frames, job.content.name) as shown:
+            self.stylizer.engine = steadied(self.stylizer, steady, source.rate) or engine
+            batch = max(1, min(batch, PIXELS // math.prod(source.size)))
+            try:
+                with outputs.writing(job.name, job.made_of) as partial_file:
+                    kind = Path(job.name).suffix.lower()
+                    paint_video(
+                        source, partial_file, kind, paint, batch=batch, advance=shown.update
+                    )
+            finally:
+                self.stylizer.engine = engine
+        return Image.fromarray(first[0])
+
     def read(self, job: Job) -> Image.Image:
         """A job's content, with its transparency."""
         source = job.content
@@ -140,8 +195,8 @@ class Painter:
             self.notes.append(f"'{source.name}' is an animation; its first frame is painted.")
         return decode_pil(data, alpha=True, name=source.name)
 
-    def paint(self, jobs: Sequence[Job], pictures: Sequence[Image.Image]) -> list[Image.Image]:
-        """Each job's content in its styles."""
+    def paint(self, jobs: Sequence[Job], pictures: Sequence[Any]) -> list[Any]:
+        """Each job's content in its styles; arrays for arrays."""
         if not self.controls.each or len(self.styles) == 1:
             return self.stylizer.stylize(pictures, self._known, **self._options)
         if self.controls.color == "match":
@@ -186,6 +241,8 @@ def plan(
     names: Sequence[Sequence[str]],
     groups: Sequence[tuple[int, ...]],
     painter: Painter,
+    *,
+    steady: float = 0.0,
     **made_by: Any,
 ) -> list[Job]:
     """A job for each input and each group of styles, in order.
@@ -195,6 +252,7 @@ def plan(
       names: outputs' names, a row for each input.
       groups: numbers of the styles of each output of a row.
       painter: whose styles and controls they are.
+      steady: of videos, as of `Painter.run_clips`.
       made_by: what else decides how an output looks.
     """
     made_by |= {"painter": painter.key()}
@@ -204,6 +262,7 @@ def plan(
         content = content if source.path is None else stamp(source.path)
         for group, name in zip(groups, row, strict=True):
             styles = [painter.styles[i].key for i in group]
-            made_of = digest(content=content, styles=styles, suffix=Path(name).suffix, **made_by)
+            own = {"suffix": Path(name).suffix, "steady": steady if is_video(source.path) else 0}
+            made_of = digest(content=content, styles=styles, **own, **made_by)
             jobs.append(Job(source, group, name, made_of))
     return jobs

@@ -7,11 +7,12 @@ din-jax stylize 'photos/**/*.jpg' --style paintings --each  every content in eve
 din-jax stylize photo.jpg --style a.jpg b.jpg --weights 2 1 a mixture
 din-jax stylize photo.jpg --style a.jpg b.jpg --mask m.png  a where the mask is white, else b
 din-jax stylize photo.jpg --style a.jpg --strength 0.6 --color luminance
+din-jax stylize clip.mp4 --style a.jpg --steady 0.5         a video, its sound copied
 cat photo.jpg | din-jax stylize - --style a.jpg -o - > painted.png
 
 CONTENT and STYLE are files, folders (searched recursively for pictures), patterns, or "-" for
-standard input; STYLE may be a name (din-jax info lists them). Without --output one picture goes to
-CONTENT--STYLE.png in the current folder, and several to the folder "stylized".
+standard input; CONTENT may be a video, STYLE a name (din-jax info lists them). Without --output
+one picture goes to CONTENT--STYLE.png in the current folder, and several to the folder "stylized".
 
 In a folder of outputs the same command goes on where it was stopped: what is there is not painted
 again unless its picture, its style or a setting changed. Files of others are never replaced.
@@ -19,6 +20,7 @@ Exit status: 0, or 1 if some could not be painted (each is named), or 2 for a mi
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ from tqdm import tqdm
 
 from din_jax.data.inputs import STDIN, Input, find_inputs, find_styles, read_bytes
 from din_jax.data.saving import FORMATS
+from din_jax.data.video import is_video
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.evaluate import Parser
@@ -59,6 +62,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--scale", type=int, metavar="PX", help="short side of styles while they are read: strokes "
         "grow with it; default: as in training; 0: their own")
     add("--seamless", action="store_true", help="results tile the plane without a seam")
+    add("--steady", type=float, default=0.0, metavar="SECONDS", help="of videos: average what "
+        "frames are normalized by over so long, against flicker; anew from each cut")
     group = parser.add_argument_group("what with")
     add = group.add_argument
     add("--model", default="din_portable", help="included model, model file or run directory")
@@ -87,6 +92,8 @@ def check(flags: argparse.Namespace):
         raise UserError("--each does not mix styles, as --weights and --mask do: give one of them.")
     if flags.mask and flags.weights:
         raise UserError("--weights mixes styles everywhere, --mask by place: give one of the two.")
+    if not 0 <= flags.steady < math.inf:
+        raise UserError(f"--steady must be 0 seconds or more, not {flags.steady}.")
     if flags.sheet and Path(flags.sheet).suffix.lower() not in FORMATS:
         raise UserError(f"--sheet must end in {', '.join(FORMATS)}, not be '{flags.sheet}'.")
     if [*flags.contents, *flags.style, *flags.mask].count(STDIN) > 1:
@@ -121,6 +128,7 @@ def run(flags: argparse.Namespace) -> int:
     inputs = find_inputs(flags.contents, "content", known=target.outputs.__contains__)
     styles = find_styles(flags.style)
     masks = [read_bytes(x) for x in find_inputs(flags.mask, "mask")]
+    notes = videos_left_out(flags.contents)
     groups = [(i,) for i in range(len(styles))] if flags.each else [tuple(range(len(styles)))]
     target.settle(inputs, styles, groups)
     target.require_free(flags.overwrite, flags.sheet)
@@ -141,21 +149,51 @@ def run(flags: argparse.Namespace) -> int:
         seamless=flags.seamless, tile=flags.tile,
     )  # fmt: skip
     painter = Painter(stylizer, styles, controls, quality=flags.quality, stdin=stdin)
-    jobs = plan(inputs, target.names, groups, painter, dtype=flags.dtype, quality=flags.quality)
+    jobs = plan(
+        inputs, target.names, groups, painter, dtype=flags.dtype, quality=flags.quality,
+        steady=flags.steady,
+    )  # fmt: skip
     report = Report(jobs, [style.name for style in styles], target)
     with target.outputs as outputs:
         outputs.claim([job.name for job in jobs])
         todo = report.sort_out(flags.overwrite)
-        with tqdm(total=len(todo), unit="picture", disable=None, leave=False) as bar:
+        clips = [job for job in todo if is_video(job.content.path)]
+        pictures = [job for job in todo if not is_video(job.content.path)]
+        with progress(len(pictures), "pictures", "picture") as bar:
             outcome = painter.run(
-                todo, outputs, batch=flags.batch, advance=bar.update, done=report.done
+                pictures, outputs, batch=flags.batch, advance=bar.update, done=report.done
             )
-        report.finish(outcome, time.perf_counter() - began)
+        report.add(outcome)
+        if report.left:
+            report.left += clips
+        elif clips:
+            report.add(
+                painter.run_clips(
+                    clips, outputs, batch=flags.batch, steady=flags.steady, bar=progress,
+                    done=report.done,
+                )
+            )  # fmt: skip
+        report.seconds = time.perf_counter() - began
         if flags.sheet:
             tops = [thumbnail_of(style, stylizer) for style in styles]
             report.write_sheet(Path(flags.sheet), tops)
-    report.tell(painter.notes, as_json=flags.json)
+    report.tell([*painter.notes, *notes], as_json=flags.json)
     return 1 if report.failed or report.left else 0
+
+
+def progress(total: int, name: str, unit: str = "frame") -> tqdm:
+    """A bar with the time left, where somebody looks; gone in the end."""
+    return tqdm(total=total or None, desc=name, unit=unit, disable=None, leave=False)
+
+
+def videos_left_out(arguments: Sequence[str]) -> list[str]:
+    """A sentence for each folder that holds videos, which are not searched for."""
+    notes = []
+    for folder in filter(Path.is_dir, map(Path, arguments)):
+        count = sum(is_video(path) for path in folder.rglob("*"))
+        if count:
+            notes.append(f"{count} videos in '{folder}' are left out; name those to be painted.")
+    return notes
 
 
 def main() -> int:

@@ -9,105 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from din_jax.data.decoding import save_image
 from din_jax.data.outputs import JOURNAL
 from din_jax.errors import UserError
 from din_jax.tools import commands
 
-NAMES = {"waves": 200, "mosaic": 40}
-
-
-class FakeStylizer:
-    """Halves the content, and adds half the mean of the styles: each output tells its pair."""
-
-    levels = ("level1", "level2")
-    loaded = types.SimpleNamespace(fingerprint="fake model")
-    bank = {}
-    failing = None  # called with each content
-
-    def __init__(self):
-        self.painted = 0
-        self.options = []
-
-    def load(self, path, **options):
-        self.loading = {"path": path, **options}
-        return self
-
-    def encode_style(self, picture, *, size=None):
-        if isinstance(picture, str):
-            if picture not in NAMES:
-                raise UserError(f"there is neither a picture nor a style '{picture}'.")
-            return {"level1": np.full((1, 1), float(NAMES[picture]))}
-        return {"level1": np.full((1, 1), np.asarray(picture.convert("RGB")).mean())}
-
-    def stylize(self, pictures, style, **options):
-        self.options.append(options)
-        if not isinstance(pictures, list):
-            return self.stylize([pictures], [style], **options)[0]
-        codes = style if isinstance(style, list) else [style]
-        if options["color"] == "match":
-            codes = [self.encode_style(x) for x in codes]
-        mean = sum(np.asarray(code["level1"]) for code in codes) / len(codes)
-        return [self.one(x, mean[i % len(mean), 0]) for i, x in enumerate(pictures)]
-
-    def one(self, picture, mean):
-        if self.failing:
-            self.failing(picture)
-        self.painted += 1
-        pixels = np.array(picture)
-        pixels[..., :3] = pixels[..., :3] // 2 + np.uint8(mean / 2)
-        return Image.fromarray(pixels)
-
-
-@pytest.fixture
-def stylizer(monkeypatch):
-    fake = FakeStylizer()
-    monkeypatch.setattr("din_jax.inference.stylizer.Stylizer", fake)
-    return fake
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """photos/{p1..p4}.png of several sizes, one in a folder of its own; a.png, b.png as styles."""
-    monkeypatch.chdir(tmp_path)
-    for i, name in enumerate(["p1", "p2", "sub/p3", "sub/p4"]):
-        picture(f"photos/{name}.png", 10 * i, (32 + i, 40))
-    picture("a.png", 100)
-    picture("b.png", 200)
-    return tmp_path
-
-
-def picture(path, level, size=(32, 32)):
-    return save_image(path, np.full((*size, 3), level, np.uint8))
-
-
-@pytest.fixture
-def din_jax(stylizer, monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["din-jax", *map(str, arguments)])
-        status = commands.main()
-        out, err = capsys.readouterr()
-        return types.SimpleNamespace(status=status, out=out, err=err)
-
-    return run
-
-
-def files(where="."):
-    """Files below a folder, without journals."""
-    found = []
-    for here, _, names in os.walk(where):
-        found += [os.path.relpath(os.path.join(here, x), where) for x in names if x != JOURNAL]
-    return sorted(found)
-
-
-def opened(path):
-    with Image.open(path) as image:
-        image.load()
-    return image
-
-
-def level(path):
-    return np.asarray(opened(path))[..., 0].mean()
+from .fake import files, level, opened, picture
 
 
 def test_two_paths_are_content_and_style(din_jax, folder):
