@@ -1,12 +1,17 @@
-"""Frames of a clip painted without flicker: what they are normalized by is averaged over time.
+"""Frames of a clip painted without flicker: noise and statistics are averaged over time.
 
-The statistics of a frame differ a little from the last one's even where the scene stands still
-(noise, compression, what enters at the border), and with them the colors of all of it. So a frame
-is normalized by
+A network paints strokes where a content is flat, and the camera's noise says where: other strokes
+in every frame. So what stands still is averaged, with d = frame_t - still_{t-1} smoothed by a
+Gaussian, beyond which noise is gone, and w = keep max(0, 1 - (d / STILL)^2) at every pixel:
 
-    s_t = keep s_{t-1} + (1 - keep) statistics(frame_t)
+    still_t = w still_{t-1} + (1 - w) frame_t
 
-anew from each cut, where the histogram of the colors jumps.
+And the statistics of all of a frame change with what enters it, and with them the colors of what
+was there. So a frame is normalized by
+
+    s_t = keep s_{t-1} + (1 - keep) statistics(still_t)
+
+Both begin anew at each cut, where the histogram of the colors jumps.
 """
 
 from collections.abc import Sequence
@@ -14,12 +19,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy import ndimage
 
 from din_jax.errors import UserError
 from din_jax.inference.engine import Engine
 from din_jax.layers.mixtures import Mixture
 
 CUT = 0.6  # half the L1 distance of two frames' color histograms above which there is a cut
+SIGMA = 3.0  # px, of the Gaussian
+STILL = 6.0  # levels of 255 in any color, from which on a pixel has moved
 _LEVELS = 8  # of each color in the histogram
 _STEP = 4  # pixels, of which one is counted
 
@@ -31,8 +39,7 @@ class SteadyEngine:
 
     Args:
       engine: paints, and measures frames.
-      keep: share of the statistics so far in those of a frame, 0 (of each frame its own) to less
-        than 1.
+      keep: share of the frames so far in a frame, 0 (each by itself) to less than 1.
     """
 
     def __init__(self, engine: Engine, keep: float):
@@ -40,8 +47,9 @@ class SteadyEngine:
             raise UserError(f"the share that is kept must be from 0 to less than 1, not {keep}.")
         self.engine, self.keep = engine, keep
         self.cuts = 0
-        self._last: Any = None
-        self._histogram: np.ndarray | None = None
+        self._frame: np.ndarray | None = None  # float32
+        self._histogram = np.zeros(_LEVELS**3)
+        self._statistics: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
@@ -54,25 +62,39 @@ class SteadyEngine:
         statistics: Sequence | None = None,
         **options,
     ) -> list[np.ndarray]:
-        """`Engine.stylize` of the clip's next frames, by statistics averaged over time."""
-        own = self.engine.statistics(contents, code) if statistics is None else statistics
-        steady = [self._averaged(x, y) for x, y in zip(contents, own, strict=True)]
-        return self.engine.stylize(contents, code, statistics=steady, **options)
+        """`Engine.stylize` of the clip's next frames, averaged over time."""
+        cuts = [self._is_cut(frame) for frame in contents]
+        self.cuts += sum(cuts)
+        frames = [self._still(frame, cut) for frame, cut in zip(contents, cuts, strict=True)]
+        own = self.engine.statistics(frames, code) if statistics is None else statistics
+        steady = [self._averaged(x, cut) for x, cut in zip(own, cuts, strict=True)]
+        return self.engine.stylize(frames, code, statistics=steady, **options)
 
-    def _averaged(self, frame: np.ndarray, own: Any) -> Any:
-        histogram = color_histogram(frame)
-        cut = self._histogram is not None and distance(histogram, self._histogram) > CUT
-        self._histogram = histogram
-        self.cuts += cut
-        if self._last is None or cut:
-            self._last = own
+    def _is_cut(self, frame: np.ndarray) -> bool:
+        before, self._histogram = self._histogram, color_histogram(frame)
+        return before.any() and distance(before, self._histogram) > CUT
+
+    def _still(self, frame: np.ndarray, cut: bool) -> np.ndarray:
+        now = frame.astype(np.float32)
+        if self._frame is None or cut or self._frame.shape != now.shape:
+            self._frame = now
         else:
-            self._last = jax.tree.map(
+            away = now - self._frame
+            smooth = ndimage.gaussian_filter(away, (SIGMA, SIGMA, 0), mode="nearest", truncate=3)
+            moved = np.square(smooth / STILL).max(-1, keepdims=True)
+            self._frame = now - self.keep * np.maximum(0, 1 - moved) * away
+        return np.rint(self._frame).astype(np.uint8)
+
+    def _averaged(self, own: Any, cut: bool) -> Any:
+        if self._statistics is None or cut:
+            self._statistics = own
+        else:
+            self._statistics = jax.tree.map(
                 lambda a, b: self.keep * np.asarray(a) + (1 - self.keep) * np.asarray(b),
-                self._last,
+                self._statistics,
                 own,
             )
-        return self._last
+        return self._statistics
 
 
 def color_histogram(frame: np.ndarray) -> np.ndarray:

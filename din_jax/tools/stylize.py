@@ -62,8 +62,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--scale", type=int, metavar="PX", help="short side of styles while they are read: strokes "
         "grow with it; default: as in training; 0: their own")
     add("--seamless", action="store_true", help="results tile the plane without a seam")
-    add("--steady", type=float, default=0.0, metavar="SECONDS", help="of videos: average what "
-        "frames are normalized by over so long, against flicker; anew from each cut")
+    add("--steady", type=float, default=0.0, metavar="SECONDS", help="of videos, against "
+        "flicker: average what stands still, and what frames are normalized by, over so long")
     group = parser.add_argument_group("what with")
     add = group.add_argument
     add("--model", default="din_portable", help="included model, model file or run directory")
