@@ -7,9 +7,12 @@ import numpy as np
 
 from din_jax.config import ModelConfig
 from din_jax.errors import UserError
-from din_jax.layers.codes import StyleCode
+from din_jax.layers.codes import LayerCode, StyleCode, channel_code
+from din_jax.layers.normalizers import Moments
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.style_encoders import FEATURE_CHANNELS
+from din_jax.ops.statistics import EPSILON
+from din_jax.ops.whitening import covariance_root
 
 
 def mix_codes(
@@ -82,6 +85,16 @@ def level_strengths(
         if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
             raise UserError(f"{name} must be a strength from 0 to 1, not {str(value)[:40]!r}.")
     return {name: float(strength) * float(levels.get(name, 1.0)) for name in known}
+
+
+def statistics_as_code(moments: Moments) -> LayerCode:
+    """The code that gives a map normalized by `moments` its own statistics back.
+
+    Behind instance norm AdaIN's of the map itself, behind whitening WCT's.
+    """
+    if moments.covariance is not None:
+        return LayerCode(covariance_root(moments.covariance)[:, None, None], moments.mean)
+    return channel_code(np.sqrt(moments.variance + EPSILON), moments.mean)
 
 
 def code_shapes(network: StylizationNetwork) -> dict[str, tuple[int, ...]]:

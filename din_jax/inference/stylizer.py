@@ -15,11 +15,17 @@ import numpy as np
 from din_jax.data.files import MissingImageError
 from din_jax.errors import UserError
 from din_jax.inference.bank import BankError, StyleBank, nearest_names
-from din_jax.inference.codes import code_count, take_codes
+from din_jax.inference.codes import code_count, join_codes, take_codes
 from din_jax.inference.color import check_color, keep_chroma, match_colors
 from din_jax.inference.engine import Engine
 from din_jax.inference.masks import fit_masks, read_masks, split_by_level
-from din_jax.inference.mixing import code_shapes, level_strengths, mix_codes, style_weights
+from din_jax.inference.mixing import (
+    code_shapes,
+    level_strengths,
+    mix_codes,
+    statistics_as_code,
+    style_weights,
+)
 from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import Regions
@@ -259,7 +265,7 @@ class Stylizer:
             return self._faded(rgbs, self._painted(rgbs, code, options), strengths)
         parts = {level: [strengths[level] * share for share in shares] for level in self.levels}
         if min(strengths.values()) < 1:
-            codes = [*codes, self._own_code(rgbs)]
+            codes = [*codes, self._own_code(rgbs, take_codes(codes[0], [0]))]
             parts = {level: [*given, 1 - strengths[level]] for level, given in parts.items()}
         return self._painted(rgbs, mix_codes(codes, parts), options)
 
@@ -281,7 +287,7 @@ class Stylizer:
             return self._faded([rgb], [whole], strengths, rest)[0]
         regions = split_by_level(shares, strengths)
         needed = any(set(self.levels) - reached for _, reached, _ in regions)
-        own = self._own_code([rgb]) if needed else None
+        own = self._own_code([rgb], codes[0]) if needed else None
         return self._painted_in(rgb, regions, codes, own, options)
 
     def _painted_in(self, rgb, regions, codes, own, options) -> np.ndarray:
@@ -324,15 +330,24 @@ class Stylizer:
             for a, b in zip(rgbs, painted, strict=True)
         ]
 
-    def _own_code(self, rgbs: list[np.ndarray]) -> StyleCode:
+    def _own_code(self, rgbs: list[np.ndarray], code: StyleCode) -> StyleCode:
         """The contents in their own style, by which the network draws them as they are.
 
-        Of a code computed from the content encoder's maps (AdaIN, WCT) that of the maps to be
-        painted, so that (1 - a) own + a style is (1 - a) f(c) + a T(f(c)), their authors' formula.
+        Where codes are statistics of the content encoder's maps (AdaIN, WCT) those of the maps to
+        be painted, so that (1 - a) own + a style is (1 - a) f(c) + a T(f(c)), their authors'
+        formula.
+
+        Args:
+          rgbs: the contents.
+          code: any, for one style.
         """
         self._need_encoder("draw a content in its own style (a strength below 1)")
-        computed = self.loaded.config.model.style_encoder == "content"
-        return self.engine.encode_style(rgbs, size=0 if computed else None)
+        if self.loaded.config.model.style_encoder != "content":
+            return self.engine.encode_style(rgbs)
+        found = self.engine.statistics(rgbs, code)
+        return join_codes(
+            [{level: statistics_as_code(x[level]) for level in self.levels} for x in found]
+        )
 
     def _strengths(self, strength: float, levels) -> dict[str, float]:
         if levels is not None and self.engine.styles:

@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
     "curves": ("din_jax.evaluation.curves", "several runs' losses over their steps"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
+    "bank": ("din_jax.tools.bank", "styles encoded once, painted by name"),
     "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),
     "pack": ("din_jax.tools.pack", "makes one model file of a run"),
     "flops": ("din_jax.tools.flops", "counts operations, beside the paper's table 1"),
