@@ -71,7 +71,8 @@ class Controls:
 class Painter:
     """Paints jobs with a stylizer.
 
-    Styles are read and encoded first, so that a mistake in one shows before anything is painted.
+    `prepare` reads and encodes the styles, so that a mistake in one shows before anything is
+    painted.
 
     Args:
       stylizer: the model.
@@ -94,15 +95,24 @@ class Painter:
         self.quality, self.stdin = quality, stdin
         self.notes: list[str] = []
         self._check()
-        options = dataclasses.asdict(controls)
-        del options["each"]
-        if controls.color == "match":
+        self._known: list[Any] = []  # codes, or pictures and names
+        self._options = dataclasses.asdict(controls)
+        del self._options["each"]
+
+    def prepare(self) -> None:
+        """Reads and encodes the styles.
+
+        Raises:
+          UserError: one is no good.
+        """
+        if self.controls.color == "match":
             # Each content gives the style other colors: there is no code of it beforehand.
-            self._known = [picture_of(style) for style in styles]
+            self._known = [picture_of(style) for style in self.styles]
         else:
-            size = options.pop("scale")
-            self._known = [stylizer.encode_style(picture_of(x), size=size) for x in styles]
-        self._options = options
+            size = self._options.pop("scale")
+            self._known = [
+                self.stylizer.encode_style(picture_of(style), size=size) for style in self.styles
+            ]
 
     def _check(self):
         """Raises UserError for controls that would fail with every picture."""

@@ -155,8 +155,10 @@ def run(flags: argparse.Namespace) -> int:
     )  # fmt: skip
     report = Report(jobs, [style.name for style in styles], target)
     with target.outputs as outputs:
-        outputs.claim([job.name for job in jobs])
         todo = report.sort_out(flags.overwrite)
+        if todo:
+            painter.prepare()
+        outputs.claim([job.name for job in jobs])
         clips = [job for job in todo if is_video(job.content.path)]
         pictures = [job for job in todo if not is_video(job.content.path)]
         with progress(len(pictures), "pictures", "picture") as bar:

@@ -22,7 +22,7 @@ class FakeStylizer:
     failing = None  # called with each content
 
     def __init__(self):
-        self.painted = 0
+        self.painted = self.encoded = 0
         self.options = []
         self.engine = types.SimpleNamespace(batch=8)
 
@@ -31,6 +31,7 @@ class FakeStylizer:
         return self
 
     def encode_style(self, picture, *, size=None):
+        self.encoded += 1
         if isinstance(picture, str):
             if picture not in NAMES:
                 raise UserError(f"there is neither a picture nor a style '{picture}'.")

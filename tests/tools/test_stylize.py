@@ -41,7 +41,9 @@ def test_a_folder_is_mirrored_and_nothing_done_twice(din_jax, folder, stylizer):
     assert done.status == 0 and done.out.startswith("4 outputs in out, ")
     names = ["p1--a.png", "p2--a.png", "sub/p3--a.png", "sub/p4--a.png"]
     assert files("out") == names and [level(f"out/{x}") for x in names] == [50, 55, 60, 65]
-    assert "4 were there already" in din_jax(*command).out and stylizer.painted == 4
+    encoded = stylizer.encoded
+    assert "4 were there already" in din_jax(*command).out
+    assert (stylizer.painted, stylizer.encoded) == (4, encoded)  # nothing to wait for
     # What is missing or changed is painted; a setting changes all; --overwrite forces.
     os.remove("out/p2--a.png")
     picture("photos/sub/p3.png", 90)
@@ -243,6 +245,7 @@ def test_hostile_and_unusual_pictures(din_jax, folder):
         (["-", "-s", "-", "-o", "x.png"], "once only"),
         (["a.png", "-s", "a.png", "--format", "bmp"], "invalid choice"),
         (["a.png", "-s", "a.png", "-o", "x.png", "--format", "jpg"], "give one"),
+        (["photos", "-s", "mosiac", "-o", "out"], "neither a picture nor a style"),
         (["a.png"], "required: --style"),
         (["--style", "a.png", "b.png"], "required: CONTENT"),
         (["a.png", "-s", "photos/sub/../p1.jpg"], "did you mean 'p1.png'"),
@@ -253,3 +256,4 @@ def test_mistakes_are_one_sentence_and_status_2(din_jax, folder, stylizer, argum
     assert done.status == 2 and match in done.err, done.err
     assert done.err.startswith("error: ") and done.err.count("\n") == 1 and done.out == ""
     assert stylizer.painted == 0 and len(files(".")) == 6
+    assert sorted(os.listdir()) == ["a.png", "b.png", "photos"]
