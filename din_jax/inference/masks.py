@@ -23,9 +23,7 @@ def read_mask(given: Any) -> np.ndarray:
       UserError: of another kind, or a number outside; BadImageError, MissingImageError: a file.
     """
     if isinstance(given, str | Path | bytes | bytearray | Image.Image):
-        image = (
-            upright(given) if isinstance(given, Image.Image) else decode_pil(given, alpha=True)
-        )
+        image = upright(given) if isinstance(given, Image.Image) else decode_pil(given, alpha=True)
         gray = np.asarray(image.convert("L"), np.float32) / 255
         if image.mode == "RGBA":
             gray *= np.asarray(image.getchannel("A"), np.float32) / 255
@@ -58,8 +56,7 @@ def read_masks(given: Sequence[Any], styles: int) -> list[np.ndarray]:
     if len(masks) not in (styles, styles - 1) or not masks:
         wanted = f"{styles} masks, or {styles - 1}" if styles > 1 else "1 mask"
         raise UserError(
-            f"{styles} styles need {wanted} (the last style then takes the rest), not "
-            f"{len(masks)}."
+            f"{styles} styles need {wanted} (the last style then takes the rest), not {len(masks)}."
         )
     return masks
 

@@ -15,9 +15,7 @@ from din_jax.ops.statistics import EPSILON
 from din_jax.ops.whitening import covariance_root
 
 
-def mix_codes(
-    codes: Sequence[StyleCode], weights: Mapping[str, Sequence[float]]
-) -> StyleCode:
+def mix_codes(codes: Sequence[StyleCode], weights: Mapping[str, Sequence[float]]) -> StyleCode:
     """sum_s weights[level][s] * codes[s], which paints as the mixed outputs would.
 
     Every transform is linear in its code (`layers.mixtures`). Codes of one style go with those of

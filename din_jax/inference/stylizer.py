@@ -1,8 +1,8 @@
 """What users take: any picture, any size, many styles, every control.
 
-    stylizer = Stylizer.load()
-    stylizer.stylize("photo.jpg", "painting.jpg").save("painted.jpg")
-    stylizer.stylize("photo.jpg", ["waves", "mosaic"], weights=[2, 1], strength=0.8)
+stylizer = Stylizer.load()
+stylizer.stylize("photo.jpg", "painting.jpg").save("painted.jpg")
+stylizer.stylize("photo.jpg", ["waves", "mosaic"], weights=[2, 1], strength=0.8)
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,30 +15,21 @@ import numpy as np
 from din_jax.data.files import MissingImageError
 from din_jax.errors import UserError
 from din_jax.inference.bank import BankError, StyleBank, nearest_names
-from din_jax.inference.codes import code_count, join_codes, take_codes
+from din_jax.inference.blending import paint_mix, paint_regions, require_encoder
+from din_jax.inference.codes import code_count, take_codes
 from din_jax.inference.color import check_color, keep_chroma, match_colors
-from din_jax.inference.engine import Engine
-from din_jax.inference.masks import fit_masks, read_masks, split_by_level
-from din_jax.inference.mixing import (
-    code_shapes,
-    level_strengths,
-    mix_codes,
-    statistics_as_code,
-    style_weights,
-)
+from din_jax.inference.engine import SMALLEST, Engine
+from din_jax.inference.included import ASSETS, INCLUDED, INCLUDED_BANK, find_model
+from din_jax.inference.masks import fit_masks, read_masks
+from din_jax.inference.mixing import code_shapes, level_strengths, style_weights
 from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
-from din_jax.layers.mixtures import Regions
 from din_jax.weights.errors import one_line
 from din_jax.weights.models import LoadedModel, load_model
 
-ASSETS = Path(__file__).parents[1] / "assets"
-INCLUDED = "din_portable"
-"""The model that comes with the program."""
-INCLUDED_BANK = ASSETS / "styles.safetensors"
-"""The drawn styles in that model's codes."""
+__all__ = ["ASSETS", "INCLUDED", "INCLUDED_BANK", "LARGEST_SCALE", "Stylizer", "find_model"]
 
-Strengths = Mapping[str, float]
+LARGEST_SCALE = 4096  # pixels, short side of a style: as training takes it at most
 
 
 class Stylizer:
@@ -123,7 +114,7 @@ class Stylizer:
         if not given:
             raise UserError("at least one style is needed, but there is none.")
         if not self.engine.styles and not any(self._is_known(style) for style in given):
-            self._need_encoder("encode a picture")
+            require_encoder(self.loaded, "encode a picture")
             return self.engine.encode_style([self._style_picture(x) for x in given], size=size)
         codes = [self._code(style, [], "style", size) for style in given]
         return jax.tree.map(lambda *parts: np.concatenate(parts), *codes)
@@ -188,19 +179,29 @@ class Stylizer:
         masks = None if masks is None else read_masks(masks, len(styles))
         if not 0 <= feather < np.inf:
             raise UserError(f"feather must be 0 px or more, not {feather}.")
+        if scale is not None and not (scale == 0 or SMALLEST <= scale <= LARGEST_SCALE):
+            raise UserError(
+                f"scale must be {SMALLEST} to {LARGEST_SCALE} px, or 0 for the pictures' own size, "
+                f"not {scale}."
+            )
+        if seamless and self.loaded.config.model.transform == "spatial":
+            raise UserError(
+                "a spatially adaptive code lies on the content as its style does, and has "
+                "borders of its own: use another model, or leave seamless out."
+            )
         rgbs = [picture.rgb for picture in pictures]
         codes = [self._code(part, rgbs, color, scale) for part in styles]
-        options = {"seamless": True} if seamless else {}
-        if tile is not None:
-            options["tile"] = tile
+        options = {"seamless": seamless, "tile": tile}
         if masks is None:
-            painted = self._mixed(rgbs, codes, shares, strengths, options)
+            painted = paint_mix(self.engine, rgbs, codes, shares, strengths, options)
         else:
             painted = []
             for i, rgb in enumerate(rgbs):
                 own_codes = [take_codes(x, [i if code_count(x) > 1 else 0]) for x in codes]
                 given = fit_masks(masks, len(styles), rgb.shape[:2], feather)
-                painted.append(self._in_regions(rgb, own_codes, given, strengths, options))
+                painted.append(
+                    paint_regions(self.engine, rgb, own_codes, given, strengths, options)
+                )
         if color == "luminance":
             painted = [keep_chroma(*pair) for pair in zip(rgbs, painted, strict=True)]
         finished = [a.finished(b) for a, b in zip(pictures, painted, strict=True)]
@@ -227,7 +228,7 @@ class Stylizer:
             return self.engine.encode_style([style])
         if known:
             return self.bank[style]
-        self._need_encoder("encode a picture")
+        require_encoder(self.loaded, "encode a picture")
         picture = self.engine.prepare_style(self._style_picture(style), size)
         if color == "match":
             return self.engine.encode_style([match_colors(picture, c) for c in contents], size=0)
@@ -250,104 +251,6 @@ class Stylizer:
                 f"there is neither a picture nor a style {one_line(style, 80)!r}{self._no_bank}; "
                 f"{hint}."
             ) from error
-
-    def _mixed(
-        self,
-        rgbs: list[np.ndarray],
-        codes: list[StyleCode],
-        shares: list[float],
-        strengths: Strengths,
-        options: Mapping[str, Any],
-    ) -> list[np.ndarray]:
-        """By weights: one code each, since codes mix linearly."""
-        if self.engine.styles:
-            code = mix_codes(codes, {level: shares for level in self.levels})
-            return self._faded(rgbs, self._painted(rgbs, code, options), strengths)
-        parts = {level: [strengths[level] * share for share in shares] for level in self.levels}
-        if min(strengths.values()) < 1:
-            codes = [*codes, self._own_code(rgbs, take_codes(codes[0], [0]))]
-            parts = {level: [*given, 1 - strengths[level]] for level, given in parts.items()}
-        return self._painted(rgbs, mix_codes(codes, parts), options)
-
-    def _in_regions(
-        self,
-        rgb: np.ndarray,
-        codes: list[StyleCode],
-        shares: np.ndarray,
-        strengths: Strengths,
-        options: Mapping[str, Any],
-    ) -> np.ndarray:
-        """By masks: each region normalized by its own statistics, the content's own by all."""
-        if self.engine.styles:
-            rest = shares.sum(0)
-            shares = np.concatenate([shares[:-1], shares[-1:] + (1 - rest)])
-            whole = self._painted_in(
-                rgb, split_by_level(shares, dict.fromkeys(strengths, 1.0)), codes, None, options
-            )
-            return self._faded([rgb], [whole], strengths, rest)[0]
-        regions = split_by_level(shares, strengths)
-        needed = any(set(self.levels) - reached for _, reached, _ in regions)
-        own = self._own_code([rgb], codes[0]) if needed else None
-        return self._painted_in(rgb, regions, codes, own, options)
-
-    def _painted_in(self, rgb, regions, codes, own, options) -> np.ndarray:
-        """Regions of `split_by_level` painted."""
-        mixed = [
-            {level: codes[number][level] if level in reached else own[level]
-             for level in self.levels}
-            for number, reached, _ in regions
-        ]  # fmt: skip
-        if len(regions) == 1:  # whose mask is 1 everywhere
-            return self._painted([rgb], mixed[0], options)[0]
-        mixture = Regions(tuple(mixed), np.stack([mask for *_, mask in regions])[:, None])
-        if own is not None:
-            # What is the content's own is so by the statistics of all of it, as at strength 0.
-            (by_region,) = self.engine.statistics([rgb], mixture)
-            (whole,) = self.engine.statistics([rgb], own)
-            statistics = {
-                level: tuple(
-                    of_region if level in reached else whole[level]
-                    for of_region, (_, reached, _) in zip(by_region[level], regions, strict=True)
-                )
-                for level in self.levels
-            }
-            options = {**options, "statistics": [statistics]}
-        return self._painted([rgb], mixture, options)[0]
-
-    def _painted(self, rgbs: list[np.ndarray], code, options: Mapping[str, Any]):
-        return self.engine.stylize(rgbs, code, **options)
-
-    def _faded(
-        self, rgbs, painted, strengths: Strengths, shares: np.ndarray | float = 1.0
-    ) -> list[np.ndarray]:
-        """Painted pictures mixed with their contents: what strength is for a table of styles."""
-        share = np.float32(min(strengths.values())) * np.asarray(shares, np.float32)
-        if np.all(share == 1):
-            return painted
-        share = share[..., None]
-        return [
-            np.rint(share * b + (1 - share) * a).astype(np.uint8)
-            for a, b in zip(rgbs, painted, strict=True)
-        ]
-
-    def _own_code(self, rgbs: list[np.ndarray], code: StyleCode) -> StyleCode:
-        """The contents in their own style, by which the network draws them as they are.
-
-        Where codes are statistics of the content encoder's maps (AdaIN, WCT) those of the maps to
-        be painted, so that (1 - a) own + a style is (1 - a) f(c) + a T(f(c)), their authors'
-        formula.
-
-        Args:
-          rgbs: the contents.
-          code: any, for one style.
-        """
-        self._need_encoder("draw a content in its own style (a strength below 1)")
-        if self.loaded.config.model.style_encoder != "content":
-            return self.engine.encode_style(rgbs)
-        found = self.engine.statistics(rgbs, code)
-        return join_codes(
-            [{level: statistics_as_code(x[level]) for level in self.levels} for x in found]
-        )
 
     def _strengths(self, strength: float, levels) -> dict[str, float]:
         if levels is not None and self.engine.styles:
@@ -378,28 +281,3 @@ class Stylizer:
     def _check_bank(self, bank: StyleBank) -> None:
         bank.require_model(self.loaded.fingerprint, self.loaded.source.stem)
         bank.require_shapes(code_shapes(self.loaded.model))
-
-    def _need_encoder(self, what: str) -> None:
-        if not self.loaded.has_encoder:
-            raise UserError(
-                f"this model was loaded without its style encoder, which it takes to {what}: load "
-                "it with encoder=True."
-            )
-
-
-def find_model(path: str | Path) -> Path:
-    """The file of an included model by its name, else the path itself.
-
-    Raises:
-      UserError: there is neither.
-    """
-    where = Path(path).expanduser()
-    included = {file.stem: file for file in ASSETS.glob("din_*.safetensors")}
-    if where.exists() or str(path) not in included:
-        if not where.exists() and where.name == str(path) and not where.suffix:
-            raise UserError(
-                f"there is no model {one_line(path, 80)!r}; give {' or '.join(sorted(included))}, "
-                "a .safetensors model file, or the directory of a run."
-            )
-        return where
-    return included[str(path)]

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from din_jax.ops.normalization import instance_norm
+from din_jax.layers.measuring import measured
+from din_jax.layers.normalizers import Instance
 
 
 class InstanceNorm(nnx.Module):
@@ -17,7 +18,9 @@ class InstanceNorm(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         with jax.named_scope("norm"):
-            return instance_norm(x) * self.scale[...].astype(x.dtype) + self.bias[...].astype(
+            normalizer = Instance()
+            normalized = normalizer.affine(measured(normalizer, x))(x)
+            return normalized * self.scale[...].astype(x.dtype) + self.bias[...].astype(
                 x.dtype
             )
 

@@ -81,6 +81,13 @@ class StylizationNetwork(nnx.Module):
             {name: make_transform(config, c, rngs) for name, c in channels.items()}
         )
 
+    @property
+    def scales(self) -> dict[str, int]:
+        """Pixels of the content along a side of a pixel of each level's map."""
+        return {
+            name: 8 if self.encoder is None else 1 << (int(name[-1]) - 1) for name in self.levels
+        }
+
     def layer(self, name: str) -> StyledLayer:
         """The styled layer of a level: source, normalizer and transform."""
         return StyledLayer(self.normalizers[name], self.deformations[name], self.codes[name])

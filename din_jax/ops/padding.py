@@ -1,4 +1,4 @@
-"""Borders of feature maps: reflected, or repeated.
+"""Borders of feature maps: reflected, or repeated; those of the pictures in them (`ops.extent`).
 
 On CPU a border is written into the padded map in place, by a loop. As a concatenation of the map
 with small strips of it, or as `.at[].set`, XLA makes it part of whatever loop reads it, where LLVM
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops import extent
 from din_jax.ops.forms import resolve_form
 
 
@@ -42,6 +43,8 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
             f"Reflect padding by {rows} x {columns} needs a map larger than that, not {h} x {w}: "
             "give a larger image."
         )
+    if extent.current() is not None:
+        return _pad_pictures(x, rows, columns, True)
     if resolve_form() == "shift":
         return _pad_in_place(x, rows, columns, True)
     if rows:
@@ -56,6 +59,8 @@ def repeat_border(x: Array) -> Array:
 
     Reverse mode only on CPU.
     """
+    if extent.current() is not None:
+        return _pad_pictures(x, 1, 1, False)
     if resolve_form() == "shift":
         return _pad_in_place(x, 1, 1, False)
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
@@ -64,6 +69,50 @@ def repeat_border(x: Array) -> Array:
 def zero_border(x: Array, width: int) -> Array:
     """[B, H, W, C] to [B, H + 2 width, W + 2 width, C], zeros around it."""
     return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)))
+
+
+def _pad_pictures(x: Array, rows: int, columns: int, between: bool) -> Array:
+    """As `_pad_in_place`, each picture of `ops.extent` at its own border; the rest is anything."""
+    sizes = extent.current().size_at(x)
+    if resolve_form() != "shift":
+        for axis, width in ((1, rows), (2, columns)):
+            x = _gathered(x, axis, width, between, sizes[:, axis - 1]) if width else x
+        return x
+    padded = jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
+    for axis, width in ((1, rows), (2, columns)):
+        padded = _each_picture_s_line(padded, axis, width, between, sizes[:, axis - 1])
+    return padded
+
+
+def _each_picture_s_line(
+    padded: Array, axis: int, width: int, between: bool, sizes: Array
+) -> Array:
+    """`width` lines copied outside both ends of each picture of `sizes` [B] along an axis."""
+    lasts = sizes + 2 * width - 1
+
+    def one(i, padded):
+        image, i = i // (2 * width), i % (2 * width)
+        lines = jnp.stack([width - 1 - i // 2, width + i // 2 + between])
+        outside, inside = jnp.where(i % 2 == 0, lines, lasts[image] - lines)
+        start, size = [image, 0, 0, 0], [1, *padded.shape[1:]]
+        start[axis], size[axis] = inside, 1
+        line = lax.dynamic_slice(padded, start, size)
+        start[axis] = outside
+        return lax.dynamic_update_slice(padded, line, start)
+
+    return lax.fori_loop(0, 2 * width * len(padded), one, padded) if width else padded
+
+
+def _gathered(x: Array, axis: int, width: int, between: bool, sizes: Array) -> Array:
+    """`width` lines more at both ends of an axis, of pictures of `sizes` [B] along it."""
+    last = sizes[:, None] - 1
+    lines = jnp.arange(-width, x.shape[axis] + width)[None]
+    if between:
+        lines = jnp.where(lines > last, 2 * last - lines, jnp.abs(lines))
+    else:
+        lines = jnp.minimum(lines, last)
+    lines = jnp.clip(lines, 0, x.shape[axis] - 1)
+    return jax.vmap(lambda image, index: jnp.take(image, index, axis - 1))(x, lines)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

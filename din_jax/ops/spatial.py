@@ -55,6 +55,8 @@ def resize_map(x: Array, rows: int, columns: int) -> Array:
     """
     with jax.named_scope("resize"):
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if x.shape[1:3] == (rows, columns):
+            return wide
         down, across = _resize_matrix(x.shape[1], rows), _resize_matrix(x.shape[2], columns)
         return jnp.einsum("bhwc,hr,wq->brqc", wide, down, across, precision=lax.Precision.HIGHEST)
 

@@ -64,7 +64,7 @@ def run(flags: argparse.Namespace) -> int:
     """The exit status: 1 where some pictures could not be added."""
     with loading():
         from din_jax.inference.bank import StyleBank
-        from din_jax.inference.stylizer import INCLUDED_BANK
+        from din_jax.inference.included import INCLUDED_BANK
 
     if flags.action in ("add", "draw"):
         return _encode(flags)

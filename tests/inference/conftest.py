@@ -46,12 +46,19 @@ def make_loaded(config, vgg=None):
     backbone = None if vgg is None else (vgg.params, vgg.preprocessing)
     abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, backbone, rngs=nnx.Rngs(0)))
 
-    def draw(x):
+    def draw(path, x):
+        if path[-1].key == "scale":  # of norms
+            return rng.uniform(0.5, 1.5, x.shape)
         deviation = (2 / np.prod(x.shape[:-1])) ** 0.5 if len(x.shape) > 1 else 0
         return deviation * rng.standard_normal(x.shape)
 
-    params = jax.tree.map(draw, nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
-    model = build_model(config, {"params": params}, vgg)
+    def running(path, x):
+        mean = path[-1].key == "mean"
+        return 0.1 * rng.standard_normal(x.shape) if mean else rng.uniform(0.5, 1.5, x.shape)
+
+    params = jax.tree.map_with_path(draw, nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
+    stats = jax.tree.map_with_path(running, nnx.to_pure_dict(nnx.state(abstract, nnx.BatchStat)))
+    model = build_model(config, {"params": params, "batch_stats": stats}, vgg)
     return LoadedModel(config, model, 5, Path("tiny"), {}, vgg, fingerprint="cd" * 32)
 
 
@@ -85,6 +92,14 @@ def stylizer(name):
 @pytest.fixture(scope="session")
 def stylizer_of():
     return stylizer
+
+
+@pytest.fixture(scope="session")
+def make():
+    """make(changes): the same model with other settings."""
+    return lambda **changes: make_loaded(
+        Config.from_dict({"model": TINY | changes, "data": {"crop": 40, "resize": 40}})
+    )
 
 
 @pytest.fixture(scope="session")

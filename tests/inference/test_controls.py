@@ -153,6 +153,24 @@ def test_many_contents_are_painted_as_each_alone(method, content, styles, image)
             close(result, paint(given, styles[:1], **option))
 
 
+def test_seamless_results_begin_anywhere(method, content, styles):
+    """Of a picture without borders it does not matter where it is cut."""
+    name, stylizer = method
+    refused = {"deformable": "reads as far as its offsets point", "spatial": "borders of its own"}
+    if name in refused:
+        with pytest.raises(UserError, match=refused[name]):
+            stylizer.stylize(content, styles[0], seamless=True)
+        return
+    rolled = np.roll(content, (8, 20), (0, 1))
+    # Nets read the content's own style from its picture, which has borders.
+    options = {"strength": 0.5} if name in ("adain", "wct", "cin") else {}
+    whole = stylizer.stylize(content, styles[0], seamless=True, **options)
+    moved = stylizer.stylize(rolled, styles[0], seamless=True, **options)
+    close(moved, np.roll(whole, (8, 20), (0, 1)))
+    plain = stylizer.stylize(content, styles[0], **options)
+    assert np.abs(whole.astype(int) - plain).max() > 2
+
+
 def test_a_code_is_taken_in_the_place_of_a_style(method, content, styles, image):
     stylizer, other = method[1], image(SIDE, SIDE, 3)
     code = stylizer.encode_style(styles)

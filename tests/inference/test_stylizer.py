@@ -124,6 +124,8 @@ def test_many_styles_are_encoded_in_order(stylizer, pair, image):
         (None, {"masks": [np.full((4, 4), 2.0)]}, "must lie in 0..1, not 2..2"),
         (None, {"masks": [np.full((4, 4), np.nan)]}, "must lie in 0..1"),
         (None, {"masks": [np.zeros((4, 4, 3), np.uint8)]}, "a mask must be an array"),
+        (None, {"scale": 16}, "scale must be 32 to 4096 px, or 0 for the pictures' own size"),
+        (None, {"scale": 10**6}, "scale must be 32 to 4096 px"),
         (None, {"feather": -1}, "feather must be 0 px or more"),
     ],
 )

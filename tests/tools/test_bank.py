@@ -8,7 +8,8 @@ import pytest
 from din_jax.config import Config
 from din_jax.data.decoding import save_image
 from din_jax.inference.bank import StyleBank
-from din_jax.inference.stylizer import ASSETS, INCLUDED, INCLUDED_BANK, Stylizer
+from din_jax.inference.included import ASSETS, INCLUDED, INCLUDED_BANK
+from din_jax.inference.stylizer import Stylizer
 from din_jax.tools.bank import main
 from din_jax.weights.models import load_model, save_model
 from din_jax.weights.torch_names import model_shapes
