@@ -292,9 +292,12 @@ class Engine:
         _check_style_size(size)
         height, width = image.shape[:2]
         short, most = size or min(height, width), LONGEST_STYLE * size**2 or LARGEST_STYLE
-        scale = short / min(height, width)
-        if height * width * scale**2 > most:
-            scale = min((most / (height * width)) ** 0.5, scale)
+        # The last is for pictures so thin that reflection will make them 32 pixels wide.
+        scale = min(
+            short / min(height, width),
+            (most / (height * width)) ** 0.5,
+            most / SMALLEST / max(height, width),
+        )
         shape = tuple(max(round(side * scale), 1) for side in (width, height))
         if shape != (width, height):
             image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
