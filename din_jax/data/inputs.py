@@ -117,18 +117,21 @@ def read_bytes(source: Input) -> bytes:
     return data
 
 
-def find_styles(arguments: Sequence[str]) -> list[Style]:
-    """Styles by files, folders, patterns, "-", or names; a file goes before a name.
+def find_styles(arguments: Sequence[str], names: Collection[str] = ()) -> list[Style]:
+    """Styles by files, folders, patterns, "-", or names.
 
-    What is not there and does not look like a file is taken for a name; whoever knows the names
-    refuses it.
+    Args:
+      arguments: as a user gives them.
+      names: that are known to be names, though there may be files of that name ("./NAME" is one).
+        What is not there and does not look like a file is taken for a name, too: whoever knows the
+        names refuses it.
     """
     styles = []
     for argument in arguments:
         path = Path(argument).expanduser()
         looks_like_file = path.suffix.lower() in IMAGE_SUFFIXES or len(path.parts) > 1
         named = argument != STDIN and not (path.exists() or looks_like_file)
-        if named and not glob.has_magic(argument):
+        if argument in names or (named and not glob.has_magic(argument)):
             styles.append(Style(argument, argument, f"name {argument}", argument))
         else:
             for source in find_inputs([argument], "style"):

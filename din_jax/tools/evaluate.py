@@ -50,12 +50,14 @@ def run(flags):
         from din_jax.evaluation.metrics import PerceptualMetrics, table
         from din_jax.evaluation.pairs import evaluate_pairs
         from din_jax.evaluation.pictures import find_images
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.engine import Engine
         from din_jax.weights import vgg19_of
         from din_jax.weights.models import load_model
 
     if min(flags.limit, flags.batch) < 1 or flags.size < 0:
         raise UserError("--limit and --batch must be at least 1, and --size at least 0.")
+    keep_programs()
     contents, styles = find_images(flags.content, "content"), find_images(flags.style, "style")
     loaded = load_model(flags.checkpoint, step=flags.step, vgg=flags.vgg)
     metrics = None
@@ -64,7 +66,7 @@ def run(flags):
         metrics = PerceptualMetrics(vgg, batch=flags.batch)
     style_size = flags.size or None if flags.style_size is None else flags.style_size
     engine = Engine(loaded, batch=flags.batch, bucket=flags.bucket, style_size=style_size)
-    made_by = {"model": loaded.fingerprint, "bucket": flags.bucket}
+    made_by = {"model": loaded.fingerprint}
     report = evaluate_pairs(
         engine, contents, styles, flags.output, metrics=metrics, size=flags.size,
         suffix=f".{flags.format}", limit=flags.limit, made_by=made_by, overwrite=flags.overwrite,

@@ -40,7 +40,7 @@ def about_installation() -> dict[str, Any]:
         import jax
 
         from din_jax import __version__
-        from din_jax.inference.stylizer import ASSETS, INCLUDED_BANK
+        from din_jax.inference.included import ASSETS, INCLUDED_BANK
     facts: dict[str, Any] = {"din_jax": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -82,7 +82,7 @@ def about_model(path: str, step: str | None) -> dict[str, Any]:
         import numpy as np
 
         from din_jax.inference.bank import BankError, StyleBank
-        from din_jax.inference.stylizer import INCLUDED_BANK, find_model
+        from din_jax.inference.included import INCLUDED_BANK, find_model
         from din_jax.weights.models import read_model
 
     stored = read_model(find_model(path), step)

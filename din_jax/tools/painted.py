@@ -70,9 +70,24 @@ class Target:
             self.outputs = Outputs(FOLDER)
 
     def settle(
-        self, inputs: Sequence[Input], styles: Sequence[Style], groups: Sequence[Sequence[int]]
-    ):
-        """Names the outputs of all inputs, in each group of styles."""
+        self, inputs: Sequence[Input], styles: Sequence[Style], flags: Namespace
+    ) -> list[tuple[int, ...]]:
+        """Names the outputs of all inputs.
+
+        Returns:
+          The numbers of the styles of each output of a row: one, or all that are mixed.
+
+        Raises:
+          UserError: a single file takes no more outputs, or files of others are there.
+        """
+        numbers = range(len(styles))
+        groups = [(i,) for i in numbers] if flags.each else [tuple(numbers)]
+        self._name(inputs, styles, groups)
+        if not flags.overwrite:
+            self._require_free(flags.sheet)
+        return groups
+
+    def _name(self, inputs: Sequence[Input], styles: Sequence[Style], groups: Sequence):
         suffixes = [self._suffix(x.path) for x in inputs]
         if not self._file:
             mixed = ["+".join(styles[i].name for i in group) for group in groups]
@@ -99,13 +114,13 @@ class Target:
     def _suffix(self, path: Path | None) -> str:
         return WRITTEN_AS[path.suffix.lower()] if is_video(path) else self._format or ".png"
 
-    def require_free(self, overwrite: bool, sheet: str) -> None:
+    def _require_free(self, sheet: str) -> None:
         """Raises UserError if a single file, or the sheet, is there already, and of others."""
-        if not self.outputs.has_journal and not overwrite:
+        if not self.outputs.has_journal:
             for row in self.names:
                 for name in row:
                     require_free(self.outputs, name)
-        if sheet and not overwrite:
+        if sheet:
             require_free(self.sheets(Path(sheet)), Path(sheet).name)
 
     def sheets(self, path: Path) -> Outputs:

@@ -71,6 +71,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--vgg", default="", help="VGG-19 weights, for a model that contains it")
     add("--bank", help="file of styles with names (din-jax bank)")
     add("--batch", type=int, default=8, help="pictures at once")
+    add("--bucket", type=int, default=64, metavar="PX", help="compile for multiples of so many "
+        "pixels alone, which changes nothing else; 0: for every size")
     add("--tile", type=int, metavar="PX", help="side of the tiles of large pictures; 0: none; "
         "default: by the memory at hand")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of computation")
@@ -126,23 +128,29 @@ def run(flags: argparse.Namespace) -> int:
     levels = levels_of(flags.levels)
     target = Target(flags)
     inputs = find_inputs(flags.contents, "content", known=target.outputs.__contains__)
-    styles = find_styles(flags.style)
     masks = [read_bytes(x) for x in find_inputs(flags.mask, "mask")]
     notes = videos_left_out(flags.contents)
-    groups = [(i,) for i in range(len(styles))] if flags.each else [tuple(range(len(styles)))]
-    target.settle(inputs, styles, groups)
-    target.require_free(flags.overwrite, flags.sheet)
+    styles = find_styles(flags.style)
+    groups = target.settle(inputs, styles, flags)
     stdin = read_bytes(Input(None)) if Input(None) in inputs else b""
     keep_freed_memory()
     # Imported here, so that --help and wrong flags answer at once.
     with loading():
+        import jax
+
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.stylizer import Stylizer
         from din_jax.tools.painting import Controls, Painter, plan, thumbnail_of
 
-    options = {} if flags.dtype == "float32" else {"dtype": flags.dtype}
+    keep_programs()
+    devices = jax.local_devices()
     stylizer = Stylizer.load(
-        flags.model, step=flags.step, vgg=flags.vgg, bank=flags.bank, batch=flags.batch, **options
-    )
+        flags.model, step=flags.step, vgg=flags.vgg, bank=flags.bank, batch=flags.batch,
+        bucket=flags.bucket, dtype=flags.dtype, devices=devices if len(devices) > 1 else None,
+    )  # fmt: skip
+    if any(name in stylizer.styles and Path(name).exists() for name in flags.style):
+        styles = find_styles(flags.style, stylizer.styles)
+        groups = target.settle(inputs, styles, flags)
     controls = Controls(
         each=flags.each, weights=flags.weights, masks=masks or None, feather=flags.feather,
         strength=flags.strength, levels=levels, color=flags.color, scale=flags.scale,

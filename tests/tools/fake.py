@@ -17,6 +17,7 @@ class FakeStylizer:
     """Halves the content, and adds half the mean of the styles: each output tells its pair."""
 
     levels = ("level1", "level2")
+    styles = tuple(NAMES)
     loaded = types.SimpleNamespace(fingerprint="fake model")
     bank = {}
     failing = None  # called with each content

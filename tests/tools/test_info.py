@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from din_jax.inference.bank import StyleBank
-from din_jax.inference.stylizer import ASSETS
+from din_jax.inference.included import ASSETS
 from din_jax.layers.codes import LayerCode
 
 

@@ -25,7 +25,11 @@ def test_two_paths_are_content_and_style(din_jax, folder):
     assert "--overwrite" in again.err and again.err.count("\n") == 1
     assert din_jax("photos/p1.png", "b.png", "-o", "p1--a.png", "--overwrite").status == 0
     assert level("p1--a.png") == 100
-    # A name, and what is meant for neither.
+    # A name, also where there is a file of that name, and what is meant for neither.
+    os.mkdir("waves")
+    picture("waves/inside.png", 20)
+    assert din_jax("b.png", "waves").out == "b--waves.png\n" and level("b--waves.png") == 200
+    assert din_jax("b.png", "./waves").out == "b--inside.png\n" and level("b--inside.png") == 110
     assert din_jax("a.png", "mosaic").out == "a--mosaic.png\n"
     assert din_jax("a.png", "mosiac").status == 2
     lost = din_jax("foto.png", "a.png")
