@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from din_jax.data.decoding import MAX_FILE_BYTES
 from din_jax.data.files import IMAGE_SUFFIXES, list_images, natural_key
+from din_jax.data.outputs import file_digest
 from din_jax.errors import UserError
 
 MAX_STEM_BYTES = 100  # two stems and a suffix stay below the 255 bytes that file systems take
@@ -44,13 +45,13 @@ class Style:
 
     Attributes:
       name: for names of files.
-      given: a name, or the bytes of a picture.
+      given: a name, a picture's file, or what standard input held.
       key: tells it from others: its name, or the SHA-256 of the picture.
       source: what it is called in messages.
     """
 
     name: str
-    given: str | bytes
+    given: str | Path | bytes
     key: str
     source: str
 
@@ -135,9 +136,9 @@ def find_styles(arguments: Sequence[str], names: Collection[str] = ()) -> list[S
             styles.append(Style(argument, argument, f"name {argument}", argument))
         else:
             for source in find_inputs([argument], "style"):
-                data = read_bytes(source)
-                key = hashlib.sha256(data).hexdigest()
-                styles.append(Style(source.stem, data, key, source.name))
+                given = read_bytes(source) if source.path is None else source.path
+                key = file_digest(given) if source.path else hashlib.sha256(given).hexdigest()
+                styles.append(Style(source.stem, given, key, source.name))
     return styles
 
 

@@ -38,23 +38,31 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def read_images(
-    paths: Sequence[Path], size: int = 0, warn: Callable[[str], None] | None = None
+    paths: Sequence[Path],
+    size: int = 0,
+    warn: Callable[[str], None] | None = None,
+    *,
+    most: int | None = None,
 ) -> Iterator[Named]:
     """Pictures one by one, uint8 RGB, at their own size or resized to size x size squares.
 
-    Bad files are skipped and named once, at the end, through `warn`.
+    Bad files are skipped and named once, at the end, through `warn`. At most `most` are given.
 
     Raises:
       UserError: no file is a usable picture.
     """
     check_square(size)
     bad: list[tuple[Path, str]] = []
+    given = 0
     for path, name in zip(paths, names_of(paths), strict=True):
+        if given == most:
+            break
         try:
             image = read_picture(path, size)
         except UserError as error:
             bad.append((path, str(error)))
             continue
+        given += 1
         yield Named(name, image)
     tell_bad(bad, len(paths), warn)
 

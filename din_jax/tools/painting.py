@@ -21,11 +21,13 @@ from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import thumbnail
 from din_jax.data.video import VideoReader, is_video
 from din_jax.errors import UserError
-from din_jax.inference.codes import join_codes
+from din_jax.inference.codes import join_codes, take_codes
 from din_jax.inference.masks import read_masks
 from din_jax.inference.mixing import level_strengths, style_weights
 from din_jax.inference.stylizer import Stylizer
 from din_jax.tools.clips import paint_video, steadied
+
+STYLES_AT_ONCE = 16  # read and encoded together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +109,14 @@ class Painter:
         """
         if self.controls.color == "match":
             # Each content gives the style other colors: there is no code of it beforehand.
-            self._known = [picture_of(style) for style in self.styles]
-        else:
-            size = self._options.pop("scale")
-            self._known = [
-                self.stylizer.encode_style(picture_of(style), size=size) for style in self.styles
-            ]
+            pictures = map(picture_of, self.styles)
+            self._known = [None for _ in pictures] if self.controls.each else list(pictures)
+            return
+        size = self._options.pop("scale")
+        for start in range(0, len(self.styles), STYLES_AT_ONCE):
+            given = [picture_of(style) for style in self.styles[start : start + STYLES_AT_ONCE]]
+            code = self.stylizer.encode_style(given, size=size)
+            self._known += [take_codes(code, [i]) for i in range(len(given))]
 
     def _check(self):
         """Raises UserError for controls that would fail with every picture."""
@@ -207,11 +211,13 @@ class Painter:
 
     def paint(self, jobs: Sequence[Job], pictures: Sequence[Any]) -> list[Any]:
         """Each job's content in its styles; arrays for arrays."""
-        if not self.controls.each or len(self.styles) == 1:
+        if not self.controls.each:
             return self.stylizer.stylize(pictures, self._known, **self._options)
         if self.controls.color == "match":
             return [
-                self.stylizer.stylize(picture, self._known[job.styles[0]], **self._options)
+                self.stylizer.stylize(
+                    picture, picture_of(self.styles[job.styles[0]]), **self._options
+                )
                 for job, picture in zip(jobs, pictures, strict=True)
             ]
         code = join_codes([self._known[job.styles[0]] for job in jobs])
@@ -241,7 +247,7 @@ def _pixels(job: Job) -> int:
 
 def thumbnail_of(style: Style, stylizer: Stylizer) -> np.ndarray | None:
     """The style's picture on a sheet; None of one that has none."""
-    if isinstance(style.given, bytes):
+    if not isinstance(style.given, str):
         return thumbnail(np.asarray(decode_pil(style.given)))
     return stylizer.bank.thumbnail(style.given) if style.given in stylizer.bank else None
 

@@ -1,9 +1,12 @@
 """Flicker is the noise that is put in, where nothing moves."""
 
+import types
+
 import numpy as np
 import pytest
 
 from din_jax.errors import UserError
+from din_jax.evaluation import steadiness
 from din_jax.evaluation.flicker import measure_flicker
 
 
@@ -54,3 +57,34 @@ def test_odd_sides_may_be_cut_and_others_may_not():
         measure_flicker(clip(1.0, frames=1), clip(1.0))
     with pytest.raises(UserError, match="leaves nothing"):
         measure_flicker(clip(1.0), clip(1.0), (80, 0))
+
+
+class Amplifier:
+    """Paints like a network that makes strokes of noise: three times what the frame differs by."""
+
+    batch = 4
+
+    def statistics(self, contents, code):
+        return [{} for _ in contents]
+
+    def stylize(self, contents, code, *, statistics=None):
+        scaled = [128 + 3 * (x.astype(float) - 128) for x in contents]
+        return [np.clip(np.rint(x), 0, 255).astype(np.uint8) for x in scaled]
+
+
+@pytest.mark.parametrize("name", steadiness.CLIPS)
+def test_steadied_clips_flicker_less_and_stay_in_place(name):
+    draw, pan = steadiness.CLIPS[name]
+    frames = list(steadiness.drawn_clip(draw, 2.0, 12))
+    assert frames[0].shape == (192, 256, 3) and len(frames) == 12
+    stylizer = types.SimpleNamespace(engine=Amplifier())
+    stylizer.stylize = lambda given, code: stylizer.engine.stylize(given, code)
+    plain, steady = (steadiness.painted_clip(stylizer, None, frames, x) for x in (0, 0.5))
+    before, after = (measure_flicker(x, frames, pan) for x in (plain, steady))
+    # What the camera passes has moved wherever it is not plain.
+    least = 0.8 if name == "pan" else 0.5
+    assert before.still == after.still > 0.9 and after.painted < least * before.painted
+    assert isinstance(stylizer.engine, Amplifier)
+    # What moves is not smeared: no frame is far from its own.
+    worst = max(np.abs(a.astype(float) - b).mean() for a, b in zip(plain, steady, strict=True))
+    assert worst < 3 * 2.0

@@ -253,3 +253,15 @@ def test_wrong_paths_are_one_sentence(pictures, tmp_path):
         list(read_images(find_images(tmp_path / "empty", "content")))
     with pytest.raises(UserError, match="at least 32 pixels, not 8"):
         list(read_images([bad], 8))
+
+
+def test_no_more_pictures_are_read_than_asked_for(tmp_path):
+    pixels = np.full((40, 40, 3), 128, np.uint8)
+    paths = [tmp_path / f"{name}.png" for name in ("bad", "one", "two", "never")]
+    paths[0].write_bytes(b"none")
+    for path in paths[1:3]:
+        save_image(path, pixels)
+    said = []
+    # The last is not there: reading it would be told.
+    assert [x.name for x in read_images(paths, warn=said.append, most=2)] == ["one", "two"]
+    assert len(said) == 1 and "skipped 1 of 4" in said[0] and "bad.png" in said[0]

@@ -32,6 +32,9 @@ class FakeStylizer:
         return self
 
     def encode_style(self, picture, *, size=None):
+        if isinstance(picture, list):
+            codes = [self.encode_style(x, size=size) for x in picture]
+            return {"level1": np.concatenate([code["level1"] for code in codes])}
         self.encoded += 1
         if isinstance(picture, str):
             if picture not in NAMES:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from din_jax.data.decoding import save_image
 from din_jax.data.outputs import JOURNAL
 from din_jax.errors import UserError
+from din_jax.inference.stylizer import Stylizer
 from din_jax.tools import commands
 
 from .fake import files, level, opened, picture
@@ -127,6 +129,15 @@ def test_each_style_by_itself_and_a_sheet_of_all(din_jax, folder, stylizer):
     np.testing.assert_array_equal(np.asarray(opened("out/sheet.png")), pixels)
     # Four columns of 40 px, five rows, 4 px between.
     assert sheet.size == (4 + 4 * 44, 5 * 4 + 32 + 32 + 33 + 34 + 35 + 4)
+    # Of nothing but bad pictures there is a sheet too.
+    (folder / "bad.png").write_bytes(b"")
+    bad = din_jax("stylize", "bad.png", "-s", "a.png", "--sheet", "bad-sheet.png")
+    assert bad.status == 1 and "bad.png' must be a picture" in bad.err
+    for color, painted in (("match", [65, 115]), ("luminance", [65, 115])):
+        din_jax(
+            "stylize", "photos", "-s", "a.png", "b.png", "--each", "--color", color, "-o", color
+        )
+        assert [level(f"{color}/sub/p4--{x}.png") for x in ("a", "b")] == painted
     picture("mine.png", 5)
     refused = din_jax(*command[:-1], "mine.png")
     assert refused.status == 2 and "'mine.png' is there already" in refused.err
@@ -261,3 +272,18 @@ def test_mistakes_are_one_sentence_and_status_2(din_jax, folder, stylizer, argum
     assert done.err.startswith("error: ") and done.err.count("\n") == 1 and done.out == ""
     assert stylizer.painted == 0 and len(files(".")) == 6
     assert sorted(os.listdir()) == ["a.png", "b.png", "photos"]
+
+
+@pytest.mark.slow
+def test_the_included_model_paints_as_in_python(folder, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("c", "s", "mask"):
+        save_image(f"{name}.png", rng.integers(0, 256, (40, 48, 3), np.uint8))
+    given = ["c.png", "--style", "s.png", "waves", "--mask", "mask.png", "--feather", "2"]
+    given += ["--strength", "0.6", "--color", "luminance", "--bucket", "0", "-o", "out.png"]
+    monkeypatch.setattr("sys.argv", ["din-jax", "stylize", *given])
+    assert commands.main() == 0 and capsys.readouterr().out == "out.png\n"
+    expected = Stylizer.load().stylize(
+        "c.png", ["s.png", "waves"], masks=["mask.png"], feather=2, strength=0.6, color="luminance"
+    )
+    np.testing.assert_array_equal(np.asarray(opened("out.png")), np.asarray(expected))
