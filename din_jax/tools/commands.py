@@ -30,7 +30,8 @@ COMMANDS = {
     "pack": ("din_jax.tools.pack", "makes one model file of a run"),
     "flops": ("din_jax.tools.flops", "counts operations, beside the paper's table 1"),
     "profile": ("din_jax.tools.profile", "where the time of a picture goes"),
-    "bench": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
+    "bench": ("din_jax.tools.rates", "pictures a second, and the memory that they take"),
+    "convolutions": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
     "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),
 }
 
