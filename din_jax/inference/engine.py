@@ -259,18 +259,19 @@ class Engine:
     ) -> Iterator[tuple[list[int], list[int], tuple]]:
         """(frames that run together, the same filled up, what programs take) of whole frames."""
         step = self._bucket or grid(self.loaded.config.model)
-        held = [bool(self._bucket or frames[i].inset) for i in chosen]
-        shapes = [
-            tuple(round_up(n, step) for n in frames[i].shape) if larger else frames[i].shape
-            for i, larger in zip(chosen, held, strict=True)
-        ]
-        batch = min((self._tiler.batch(shape, self.batch) for shape in shapes), default=1)
-        for numbers in batches_by(list(zip(shapes, held, strict=True)), batch):
-            shape, larger = shapes[numbers[0]], held[numbers[0]]
-            indices = [chosen[n] for n in numbers]
-            filled = fill_up(indices, batch, self._devices)
-            some = [frames[i] for i in filled]
-            yield indices, filled, self._arguments(some, shape, larger, take_codes(code, filled))
+        keys = []  # rows and columns of the map, and whether it is larger than the picture
+        for i in chosen:
+            larger = bool(self._bucket or frames[i].inset)
+            shape = tuple(round_up(n, step) for n in frames[i].shape)
+            keys.append((shape if larger else frames[i].shape, larger))
+        for shape, larger in dict.fromkeys(keys):
+            same = [i for i, key in zip(chosen, keys, strict=True) if key == (shape, larger)]
+            batch = self._tiler.batch(shape, self.batch)
+            for start in range(0, len(same), batch):
+                indices = same[start : start + batch]
+                filled = fill_up(indices, batch, self._devices)
+                some, codes = [frames[i] for i in filled], take_codes(code, filled)
+                yield indices, filled, self._arguments(some, shape, larger, codes)
 
     def _arguments(
         self, frames: Sequence[Frame], shape: tuple[int, int], larger: bool, code: Mixture

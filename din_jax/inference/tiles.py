@@ -84,7 +84,7 @@ class Tiler:
         device = min(jax.tree.leaves(self._state)[0].devices(), key=lambda d: d.id)
         found = device.memory_stats() if device.platform != "cpu" else None
         if found and "bytes_limit" in found:
-            return (found["bytes_limit"] - found["bytes_in_use"]) * 0.8
+            return (found["bytes_limit"] - found["bytes_in_use"]) * SHARE
         return available_bytes() * SHARE
 
     def batch(self, shape: Shape, most: int) -> int:
@@ -120,10 +120,16 @@ class Tiler:
 
     def _side(self, shape: Shape, tile: int | None) -> int:
         """Pixels along a side of the pieces of a frame; 0 is whole."""
-        if tile is not None:
-            return tile if tile and max(shape) > tile else 0
-        budget = self.budget()
-        if self._cost * shape[0] * shape[1] <= budget:
+        if tile:
+            return tile if max(shape) > tile else 0
+        need, budget = self._cost * shape[0] * shape[1], self.budget()
+        if tile == 0 and need > budget / SHARE:
+            raise UserError(
+                f"a picture of {shape[1]} x {shape[0]} pixels painted whole takes about "
+                f"{need / 1e9:.1f} GB, but there are {budget / SHARE / 1e9:.1f}: let it be painted "
+                "in pieces by leaving tile=0 out."
+            )
+        if tile == 0 or need <= budget:
             return 0
         if self._reach is None:
             return 1

@@ -94,9 +94,11 @@ def _encode(flags: argparse.Namespace) -> int:
     keep_freed_memory()
     with loading():
         from din_jax.inference.bank import StyleBank
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.codes import take_codes
         from din_jax.inference.stylizer import Stylizer
 
+    keep_programs()
     named = list(_drawn(flags.count) if flags.action == "draw" else _files(flags.pictures))
     exists = Path(flags.bank).exists()
     if exists and flags.action == "draw" and not flags.replace:

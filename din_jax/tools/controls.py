@@ -47,13 +47,15 @@ def run(flags: argparse.Namespace) -> None:
     keep_freed_memory()
     with loading():
         from din_jax.data import save_image
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.stylizer import Stylizer
 
+    keep_programs()
     if flags.size < 64 or flags.cell < 32:
         raise UserError("--size must be at least 64 px and --cell at least 32.")
     stylizer = Stylizer.load(flags.model, batch=1)
     sheet = draw_sheet(list(sections(stylizer, flags.size)), flags.cell)
-    print(save_image(Path(flags.output), sheet, quality=88))
+    print(save_image(Path(flags.output), sheet, quality=80))
 
 
 def sections(stylizer, size: int) -> Iterator[Section]:
@@ -127,16 +129,16 @@ def pebbles(size: int) -> np.ndarray:
     """A drawn texture that repeats: cells around points on a torus, uint8 [size, size, 3]."""
     rng = np.random.default_rng(5)
     y, x = (np.mgrid[:size, :size] + 0.5) / size
-    colors = rng.uniform(60, 220, (24, 3))
+    colors = rng.uniform(60, 220, (40, 3))
     nearest, owner = np.full((size, size), np.inf), np.zeros((size, size), int)
     second = nearest.copy()
-    for i, (cy, cx) in enumerate(rng.random((24, 2))):
+    for i, (cy, cx) in enumerate(rng.random((40, 2))):
         dy, dx = (np.abs(a - b) for a, b in ((y, cy), (x, cx)))
         distance = np.hypot(np.minimum(dy, 1 - dy), np.minimum(dx, 1 - dx))
         second = np.minimum(second, np.maximum(nearest, distance))
         owner[distance < nearest] = i
         nearest = np.minimum(nearest, distance)
-    light = np.clip((second - nearest) * 12, 0.15, 1) * (1.1 - 1.5 * nearest)
+    light = np.clip((second - nearest) * 16, 0.2, 1) * (1.2 - 2 * nearest)
     return np.clip(colors[owner] * light[..., None], 0, 255).astype(np.uint8)
 
 

@@ -12,7 +12,7 @@ from din_jax.errors import UserError
 from din_jax.inference import Engine
 from din_jax.inference.frames import Window, reflected, resampled, windows, wrapped
 from din_jax.inference.passes import MapStore
-from din_jax.layers.codes import MapCode
+from din_jax.layers.codes import MapCode, identity_code
 from din_jax.layers.mixtures import Blend, Regions
 from din_jax.models.footprint import grid, reach
 from din_jax.ops.convolution import default_form
@@ -118,6 +118,16 @@ def test_a_seamless_picture_continues_itself(make, image, tile):
 
 
 @pytest.mark.slow
+def test_a_bucket_changes_nothing_of_a_deformable_layer(make, image):
+    """What its offsets point at outside the picture is zero, as it is outside the map."""
+    loaded = make(transform="deformable", dynamic_kernel=3, **NETS)
+    content = image(41, 45)
+    code = Engine(loaded, style_size=0).encode_style([image(40, 40, 1)])
+    held, plain = (Engine(loaded, bucket=n).stylize([content], code)[0] for n in (64, 0))
+    assert_same(held, plain)
+
+
+@pytest.mark.slow
 def test_a_vgg_network_in_pieces(loaded_vgg, image):
     engine = Engine(loaded_vgg, style_size=0)
     content, code = image(60, 201), engine.encode_style([image(32, 32, 1)])
@@ -195,13 +205,18 @@ def test_pieces_are_chosen_by_the_memory_at_hand(make, image):
     assert Engine(loaded, memory=10**10)._tiler.choose(frames, None) == ({}, [0, 1])
     large, whole = Engine(loaded, memory=2 * 10**7)._tiler.choose(frames, None)
     assert list(large) == [1] and whole == [0] and 128 <= large[1] <= 400
-    assert Engine(loaded, memory=1, tile=0)._tiler.choose(frames, None) == ({}, [0, 1])
+    assert Engine(loaded, memory=2 * 10**8, tile=0)._tiler.choose(frames, None) == ({}, [0, 1])
+    with pytest.raises(UserError, match="400 x 4000 .* takes about 0.2 GB, but there are 0.0"):
+        Engine(loaded, memory=10**6, tile=0)._tiler.choose(frames[1:], None)
     assert Engine(loaded, memory=1)._tiler.batch((100, 100), 8) == 1
 
 
 def test_what_cannot_be_divided_is_one_sentence(make, image):
     engine = Engine(make(transform="deformable", **NETS), memory=1)
     frames = [reflected(image(60, 200), 1, 32)]
+    with pytest.raises(UserError, match="deformable layer .* seamless"):
+        code = {f"level{i}": identity_code(1, c) for i, c in enumerate((4, 6, 8), 1)}
+        engine.stylize([image(60, 200)], code, seamless=True)
     with pytest.raises(UserError, match="200 x 60 pixels .* deformable"):
         engine._tiler.choose(frames, None)
     with pytest.raises(UserError, match="tile must be 0 .* of at least 68 pixels, .* not 32"):
