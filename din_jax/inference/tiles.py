@@ -24,6 +24,7 @@ from din_jax.memory import available_bytes
 from din_jax.models.footprint import bytes_per_pixel, grid, reach
 
 LARGEST_TILE = 1024  # pixels: larger ones save little, and programs of few sizes do
+STEP = 64  # pixels by which sizes of pieces differ
 SHARE = 0.5  # of the memory at hand, which what else runs needs too
 
 
@@ -167,9 +168,20 @@ class Tiler:
                 ]
         return painted, changed
 
+    def _balanced(self, size: int, side: int) -> int:
+        """Rows or columns of the windows: `side`, or so many fewer as leave their number the same.
+
+        In steps, since each size of window is compiled.
+        """
+        if size <= side:
+            return round_up(size, self._grid)
+        overlap = 2 * self.halo
+        count = 1 + -(-(size - side) // (side - overlap))
+        return min(round_up(-(-(size + (count - 1) * overlap) // count), STEP), side)
+
     def _run(self, function: Callable, frame: Frame, code: Mixture, side: int, *more):
         """(windows, what the function gives) of every batch of pieces."""
-        shape = tuple(min(round_up(n, self._grid), side) for n in frame.shape)
+        shape = tuple(self._balanced(n, side) for n in frame.shape)
         places = windows(frame, shape, self.halo)
         groups = [places[i : i + self._devices] for i in range(0, len(places), self._devices)]
         scales = self._model.scales

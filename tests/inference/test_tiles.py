@@ -211,6 +211,17 @@ def test_pieces_are_chosen_by_the_memory_at_hand(make, image):
     assert Engine(loaded, memory=1)._tiler.batch((100, 100), 8) == 1
 
 
+def test_pieces_are_as_small_as_their_number_allows(make):
+    tiler = Engine(make(**BATCH))._tiler
+    cases = (60, 512, 60), (960, 512, 512), (1000, 512, 384), (1100, 512, 448), (901, 904, 904)
+    for size, side, expected in cases:
+        rows = tiler._balanced(size, side)
+        assert rows == expected
+        frame = reflected(np.zeros((size, 32, 3), np.uint8), 1, 32)
+        count = [len(windows(frame, (n, 32), tiler.halo)) for n in (rows, side)]
+        assert count[0] == count[1]
+
+
 def test_what_cannot_be_divided_is_one_sentence(make, image):
     engine = Engine(make(transform="deformable", **NETS), memory=1)
     frames = [reflected(image(60, 200), 1, 32)]

@@ -31,7 +31,10 @@ def small_and_large(functions, x, scale):
         with extent.within(Extent(FULL, sizes)):
             return [function(x) for function in functions]
 
+    # What has been traced of such maps outside is no more taken inside than the other way around.
+    jax.eval_shape(lambda x: alone.__wrapped__(x), x)
     held = together(x, jnp.asarray(SIZES))
+    jax.eval_shape(lambda x: alone.__wrapped__(x), x)
     for i, (rows, columns) in enumerate(SIZES):
         picture = x[i : i + 1, : -(-rows // scale), : -(-columns // scale)]
         yield alone(picture), [y[i : i + 1] for y in held]
