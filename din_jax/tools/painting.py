@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -240,6 +241,16 @@ def picture_of(style: Style) -> Image.Image | str:
     return decode_pil(style.given, alpha=True, name=style.source)
 
 
+def _key_of(style: Style, stylizer: Stylizer) -> str:
+    """Tells a style from others; of a bank's by its code, which another bank has otherwise."""
+    if not isinstance(style.given, str) or style.given not in stylizer.bank:
+        return style.key
+    found = hashlib.sha256(style.key.encode())
+    for part in jax.tree.leaves(stylizer.bank[style.given]):
+        found.update(np.ascontiguousarray(part).tobytes())
+    return found.hexdigest()
+
+
 def _pixels(job: Job) -> int:
     width, height = (0, 0) if job.content.path is None else size_of(job.content.path)
     return width * height
@@ -272,12 +283,13 @@ def plan(
       made_by: what else decides how an output looks.
     """
     made_by |= {"painter": painter.key()}
+    keys = [_key_of(style, painter.stylizer) for style in painter.styles]
     jobs = []
     for source, row in zip(inputs, names, strict=True):
         content = [hashlib.sha256(painter.stdin).hexdigest()]
         content = content if source.path is None else stamp(source.path)
         for group, name in zip(groups, row, strict=True):
-            styles = [painter.styles[i].key for i in group]
+            styles = [keys[i] for i in group]
             own = {"suffix": Path(name).suffix, "steady": steady if is_video(source.path) else 0}
             made_of = digest(content=content, styles=styles, **own, **made_by)
             jobs.append(Job(source, group, name, made_of))

@@ -66,6 +66,14 @@ def test_a_folder_is_mirrored_and_nothing_done_twice(din_jax, folder, stylizer):
     picture("a.png", 120)
     din_jax(*command)
     assert stylizer.painted == before + 8
+    # Of another bank a style of that name is another.
+    for code in (1.0, 2.0):
+        stylizer.bank = {"waves": {"level1": np.full((1, 1), code)}}
+        before = stylizer.painted
+        din_jax("stylize", "photos", "-s", "waves", "-o", "banked")
+        din_jax("stylize", "photos", "-s", "waves", "-o", "banked")
+        assert stylizer.painted == before + 4
+    stylizer.bank = {}
     # Results among the contents are not contents, nor is the folder of results.
     assert din_jax("stylize", "photos", "-s", "a.png", "-o", "photos").out.startswith("4 ")
     assert din_jax("stylize", "photos", "-s", "a.png", "-o", "photos").out.startswith("4 ")
