@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
-
-from din_jax.data.decoding import decode_image, open_header
-from din_jax.data.files import FORMATS
+from din_jax.data.decoding import decode_image, look_at, open_header
 from din_jax.errors import UserError
 
-ANIMATED = ("GIF", "WEBP", "PNG")  # formats whose further pictures are frames, not pages
 _NAMED = 20  # bad files that a message names
 
 
@@ -63,8 +59,7 @@ def _looks_complete(file: BinaryIO, kind: str | None) -> bool:
 def size_of(path: str | os.PathLike) -> tuple[int, int]:
     """(width, height) of a picture as it is stored, from its header; (0, 0) if it has none."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.size
+        return look_at(path)[0]
     except Exception:  # whatever is wrong shows when it is decoded
         return 0, 0
 
@@ -72,8 +67,6 @@ def size_of(path: str | os.PathLike) -> tuple[int, int]:
 def is_animated(data: bytes | str | os.PathLike) -> bool:
     """Whether a picture has further frames, of which decoding takes the first."""
     try:
-        file = io.BytesIO(data) if isinstance(data, bytes) else data
-        with Image.open(file, formats=FORMATS) as image:
-            return image.format in ANIMATED and getattr(image, "is_animated", False)
+        return look_at(data)[1]
     except Exception:
         return False

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from din_jax.data.decoding import BadImageError
+from din_jax.data.files import BadImageError
 from din_jax.data.rgb import to_rgb
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
