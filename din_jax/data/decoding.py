@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from din_jax.data.files import FORMATS, MissingImageError, list_images
+from din_jax.data.files import FORMATS, BadImageError, MissingImageError, list_images
 from din_jax.data.rgb import to_rgb
-from din_jax.errors import UserError
-from din_jax.files import replacing
+from din_jax.data.saving import FORMATS as SAVED_AS
+from din_jax.data.saving import encode_picture
+from din_jax.files import write_atomically
 
 __all__ = [
     "MAX_BYTES",
@@ -52,6 +53,7 @@ MAX_FILE_BYTES = 2**29
 # Measured: RGB and its array take 10, a progressive CMYK JPEG takes 12, libwebp's canvases 18.
 _BYTES_PER_PIXEL = {"WEBP": 18}
 _BYTES_PER_PIXEL_ELSE = 12
+_ANIMATED = ("GIF", "WEBP", "PNG")  # formats whose further pictures are frames, not pages
 _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE = 258, 277, (322, 323)
 
 # Pillow warns of damaged metadata and of large pictures; the first does no harm here and the second
@@ -69,10 +71,6 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class BadImageError(UserError):
-    """A file or byte string that is not a usable picture; the message is one sentence."""
 
 
 def decode_image(
@@ -136,7 +134,13 @@ def _upright(image: Image.Image, name: str, *, alpha: bool, ours: bool) -> Image
         method = _ORIENTATIONS.get(_orientation(image))
         if ours and rgb is not image:
             image.close()  # gives its pixels back before turning takes as many again
-        return rgb if method is None else rgb.transpose(method)
+        if method is None:
+            return rgb
+        turned = rgb.transpose(method)
+        # What said so would have it turned once more.
+        for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+            turned.info.pop(key, None)
+        return turned
 
 
 @contextlib.contextmanager
@@ -163,6 +167,17 @@ def open_header(data: bytes | str | os.PathLike, name: str = "") -> str | None:
     with _open(data, name) as image:
         _check_cost(image, name)
         return image.format
+
+
+def look_at(data: bytes | str | os.PathLike) -> tuple[tuple[int, int], bool]:
+    """((width, height) as stored, whether there are further frames), from the header alone.
+
+    Raises:
+        BadImageError, MissingImageError: no picture.
+    """
+    with _open(data, _call(data, "")) as image:
+        animated = image.format in _ANIMATED and getattr(image, "is_animated", False)
+        return image.size, bool(animated)
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
@@ -268,31 +283,19 @@ def resize_crop(
 
 
 def save_image(path: str | os.PathLike, array: np.ndarray, *, quality: int = 95) -> Path:
-    """Writes uint8 [H, W, 3] (or [H, W] grey) to `path`; the suffix decides the format.
+    """Writes uint8 [H, W, 3 or 4] (or [H, W] grey) to `path`; the suffix decides the format.
 
     The file appears at once and complete: it is written beside its place and then renamed.
 
     Raises:
-        UserError: unknown suffix, or an array of another type or shape.
+        UserError: as `encode_picture`.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    if suffix not in formats:
+    if path.suffix.lower() not in SAVED_AS:
         raise BadImageError(
-            f"an output picture must end in {', '.join(formats)}, but is '{path}': rename it."
+            f"an output picture must end in {', '.join(SAVED_AS)}, but is '{path}': rename it."
         )
-    array = np.asarray(array)
-    if array.dtype != np.uint8 or not (array.ndim == 2 or array.ndim == 3 and array.shape[2] == 3):
-        raise BadImageError(
-            "a picture to save must be uint8 of shape [H, W, 3] or [H, W], but is "
-            f"{array.dtype} {list(array.shape)}: convert it first."
-        )
-    options = {"PNG": {}, "JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": 95}}
-    kind = formats[suffix]
-    with replacing(path) as partial:
-        Image.fromarray(array).save(partial, format=kind, **options[kind])
-    return path
+    return write_atomically(path, encode_picture(array, path.suffix, quality=quality))
 
 
 def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:

@@ -24,7 +24,8 @@ from din_jax.data.sheets import CELL, image_grid
 from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.curves import run_labels
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, totals
-from din_jax.evaluation.pairs import Named, find_images, read_by, read_images
+from din_jax.evaluation.pairs import read_by
+from din_jax.evaluation.pictures import Named, find_images, read_images
 from din_jax.inference.engine import Engine
 from din_jax.memory import keep_freed_memory
 from din_jax.weights import vgg19_of

@@ -11,10 +11,10 @@ that ignores the style can still have a falling style loss.
 
 import csv
 import dataclasses
+import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ import numpy as np
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS
-from din_jax.files import write_atomically
 from din_jax.inference.batching import CompiledCache, batches_by, check_images, fill_up
 from din_jax.losses import content_loss, style_loss, style_statistics
 from din_jax.models.vgg import VGGParams, vgg_features
@@ -43,6 +42,9 @@ class PerceptualMetrics:
       batch: images that run together.
       cache: compiled sizes kept.
 
+    Attributes:
+      fingerprint: SHA-256 of the weights and the layers: equal for losses that can be compared.
+
     Raises:
       WeightsError: the weights lack a layer.
     """
@@ -59,6 +61,7 @@ class PerceptualMetrics:
         layers = sorted({*content_layers, *style_layers})
         require_layers(weights, layers)
         self.batch = batch
+        self.fingerprint = _fingerprint(weights, (*content_layers, "style", *style_layers))
         self._params = jax.tree.map(jnp.asarray, dict(weights.params))
         of_content, of_style = tuple(content_layers), tuple(style_layers)
 
@@ -178,7 +181,7 @@ def totals(scores: Sequence[PairScore], spread: float = math.nan) -> dict[str, f
     return {"pairs": len(scores), **means, "output_spread": spread}
 
 
-def write_csv(path: Path, scores: Sequence[PairScore], spread: float = math.nan) -> None:
+def csv_of(scores: Sequence[PairScore], spread: float = math.nan) -> str:
     """One row per pair, and a last row "mean" over all; the spread stands in that row alone."""
     summary = totals(scores, spread)
     file = io.StringIO()
@@ -189,7 +192,7 @@ def write_csv(path: Path, scores: Sequence[PairScore], spread: float = math.nan)
         writer.writerow([score.content, score.style, *values, ""])
     numbers = [summary[name] for name in (*COLUMNS[2:], "output_spread")]
     writer.writerow(["mean", f"{summary['pairs']} pairs", *map(_number, numbers)])
-    write_atomically(path, file.getvalue())
+    return file.getvalue()
 
 
 def _number(x: float) -> str:
@@ -216,6 +219,14 @@ def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:
     if not math.isnan(spread):
         lines.append(f"output spread over styles: {spread:.4f} (0: the model ignores the style)")
     return "\n".join(lines)
+
+
+def _fingerprint(weights: VGGWeights, layers: Sequence[str]) -> str:
+    found = hashlib.sha256(repr((weights.preprocessing, tuple(layers))).encode())
+    for name in weights.layers:
+        for part in ("kernel", "bias"):
+            found.update(np.ascontiguousarray(weights.params[name][part]).tobytes())
+    return found.hexdigest()
 
 
 def _features(

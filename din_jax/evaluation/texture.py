@@ -36,7 +36,7 @@ from din_jax.data.sheets import image_grid
 from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.compare import heading, warn
 from din_jax.evaluation.curves import run_labels
-from din_jax.evaluation.pairs import find_images, read_images
+from din_jax.evaluation.pictures import find_images, read_images
 from din_jax.inference.engine import Engine
 from din_jax.memory import keep_freed_memory
 from din_jax.weights.models import load_model

@@ -4,6 +4,8 @@ python evaluate.py --checkpoint runs/din --content photos --style paintings --ou
 
 writes out/CONTENT--STYLE.png for each pair, out/contact_sheet.png, and with --metrics
 out/metrics.csv. `--size 256` makes all pictures 256 x 256, the size of published comparisons.
+The same command goes on where it was stopped: pairs that are there are not painted again unless
+their pictures, the model or its settings changed. A file that is not its own is never replaced.
 """
 
 import sys
@@ -32,6 +34,8 @@ def parse(arguments):
     add("--bucket", type=int, default=0, help="pad sizes to multiples of N; 0 = exact sizes")
     add("--limit", type=int, default=16, help="most rows and columns of the contact sheet")
     add("--format", choices=("png", "jpg"), default="png", help="of the stylized pictures")
+    add("--overwrite", action="store_true", help="paint all pairs anew, and replace whatever file "
+        "has the name of one")
     return parser.parse_args(arguments)
 
 
@@ -41,7 +45,9 @@ def run(flags):
     with loading():
         from din_jax.config import STYLE_LAYERS
         from din_jax.evaluation.metrics import PerceptualMetrics, table
-        from din_jax.evaluation.pairs import evaluate_pairs, find_images
+        from din_jax.evaluation.pairs import evaluate_pairs
+        from din_jax.evaluation.pictures import find_images
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.engine import Engine
         from din_jax.weights import vgg19_of
         from din_jax.weights.models import load_model
@@ -49,6 +55,7 @@ def run(flags):
     check_least(flags, limit=1, batch=1, size=0)
     if flags.measure_size and flags.measure_size < 32:
         raise UserError(f"--measure-size must be 0 or at least 32, not {flags.measure_size}.")
+    keep_programs()
     contents, styles = find_images(flags.content, "content"), find_images(flags.style, "style")
     loaded = load_model(flags.checkpoint, step=flags.step, vgg=flags.vgg)
     metrics = None
@@ -57,16 +64,18 @@ def run(flags):
         metrics = PerceptualMetrics(vgg, batch=flags.batch)
     style_size = flags.size or None if flags.style_size is None else flags.style_size
     engine = Engine(loaded, batch=flags.batch, bucket=flags.bucket, style_size=style_size)
+    made_by = {"model": loaded.fingerprint}
     report = evaluate_pairs(
         engine, contents, styles, flags.output, metrics=metrics, size=flags.size,
         measure_size=flags.measure_size,
-        suffix=f".{flags.format}", limit=flags.limit,
+        suffix=f".{flags.format}", limit=flags.limit, made_by=made_by, overwrite=flags.overwrite,
     )
     if metrics is not None:
         print(table(report.scores, report.spread))
         if vgg.note:
             print(f"VGG-19: {vgg.note}")
-    print(f"{len(report.files)} pictures in {flags.output}, all on {report.sheet}")
+    kept = f" ({report.kept} were there already)" if report.kept else ""
+    print(f"{len(report.files)} pictures in {flags.output}{kept}, all on {report.sheet}")
 
 
 def main() -> int:

@@ -77,6 +77,11 @@ class StoredModel(NamedTuple):
     source: Path
     card: Mapping[str, Any]
 
+    @property
+    def fingerprint(self) -> str:
+        """As of the `LoadedModel` that is made of it."""
+        return _digest(self.arrays)
+
 
 def save_model(
     path: str | Path,

@@ -9,11 +9,11 @@ import pytest
 from din_jax.evaluation.metrics import (
     PairScore,
     PerceptualMetrics,
+    csv_of,
     output_spread,
     spread_over_styles,
     table,
     totals,
-    write_csv,
 )
 from din_jax.weights.errors import WeightsError
 from din_jax.weights.vgg19 import VGGWeights
@@ -121,10 +121,8 @@ def test_totals_are_means_over_pairs():
     )
 
 
-def test_csv_holds_every_pair_and_the_means(tmp_path):
-    write_csv(tmp_path / "metrics.csv", SCORES, 0.125)
-    with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+def test_csv_holds_every_pair_and_the_means():
+    rows = list(csv.DictReader(csv_of(SCORES, 0.125).splitlines()))
     assert [(r["content"], r["style"]) for r in rows[:-1]] == [("a", "x"), ("a", "y,z"), ("b", "x")]
     assert [float(r["content_loss"]) for r in rows] == pytest.approx([1, 2, 4, 7 / 3], rel=1e-5)
     assert [float(r["style_loss"]) for r in rows] == pytest.approx([0.5, 0.25, 1.5, 0.75])

@@ -124,6 +124,13 @@ def test_help_of_training_names_its_flags_without_jax(tmp_path):
     assert done.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.parametrize("name", ["stylize", "info", "bench"])
+def test_help_has_examples_and_no_jax(name, tmp_path):
+    done = din_jax(name, "--help", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"din-jax {name}" in done.stdout and done.stdout.splitlines()[-1] == "False"
+
+
 def test_a_mistake_in_a_command_is_one_sentence_without_jax(tmp_path):
     done = din_jax("trian", folder=tmp_path)
     assert done.returncode == 2 and done.stdout == "False\n"
