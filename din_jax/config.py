@@ -16,13 +16,16 @@ from din_jax import fields
 from din_jax.errors import UserError
 from din_jax.fields import setting
 from din_jax.methods import METHODS, NORMALIZERS, STYLE_ENCODERS, TRANSFORMS, check_method
+from din_jax.vgg_layout import LAYERS
 
 NORMS = ("instance", "batch", "none")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-# Those of VGG-19, in order.
-LAYERS = tuple(
-    f"relu{block}_{i}" for block, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)
-)
+PRODUCTS = ("float32", "bfloat16")  # what the factors of matrix products are rounded to
+# Pixels, the least side of a picture that every network takes, ...
+SMALLEST_SIDE = 32
+# ... and of a training crop by network: VGG's relu4_1 is 2x2 there, so that it has statistics.
+SMALLEST_CROP = {"mobilenet": SMALLEST_SIDE, "vgg19": 16}
+_LEAST = min(SMALLEST_CROP.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +38,16 @@ class DataConfig:
     content_validation: str = setting("")  # likewise; "" holds `validation` images out of `content`
     style_validation: str = setting("")  # likewise, for `style`
     validation: int = setting(16, least=1, most=10**6)  # images held out per side without the above
-    resize: int = setting(512, least=16, most=4096)  # pixels, short side before the crop
-    crop: int = setting(256, least=16, most=4096, multiple_of=8)  # pixels, side of content's square
+    resize: int = setting(512, least=_LEAST, most=4096)  # pixels, short side before the crop
+    # pixels, side of content's square
+    crop: int = setting(256, least=_LEAST, most=4096, multiple_of=8)
     style_crop: int = setting(0, least=0, most=4096, multiple_of=8)  # of style's; 0 takes `crop`
     flip: bool = setting(True)  # mirror left to right at random
     # short side drawn log-uniformly from [resize / zoom, resize]
     zoom: float = setting(1.0, least=1, most=64)
     style_jitter: float = setting(0.0, least=0, most=1)  # strength of color jitter on style crops
+    # share of pairs, drawn at random, whose style is the content itself, to be painted as it is
+    identity: float = setting(0.0, least=0, most=1)
     threads: int = setting(8, least=1, most=256)  # decoding threads per process
     workers: int = setting(0, least=0, most=256)  # decoding processes; 0 decodes in threads alone
     prefetch: int = setting(16, least=1, most=1024)  # batches kept ready
@@ -116,6 +122,8 @@ class OptimConfig:
     learning_rate: float = setting(1e-4, above=0)  # of encoder and decoder
     # learning rate of weight and bias nets over the above
     dynamic_multiplier: float = setting(10.0, least=0)
+    # "muon": encoder's and decoder's matrices by Muon, all else by Adam
+    method: str = setting("adam", choices=("adam", "muon"))
     b1: float = setting(0.9, least=0, below=1)
     b2: float = setting(0.999, least=0, below=1)
     warmup: int = setting(100, least=0, most=10**9)  # steps from zero to the learning rate
@@ -131,7 +139,8 @@ class TrainConfig:
     """The loop: how long, on what, and how often it reports."""
 
     steps: int = setting(160_000, least=1, most=10**9)
-    # stop after so many, saved, to be resumed by the same command; 0: when the steps are done
+    # stop after so many, setting up included, saved, to be resumed by the same command; 0: when
+    # the steps are done
     minutes: float = setting(0.0, least=0)
     batch: int = setting(8, least=1, most=65_536)  # pairs per step over all devices
     # first steps in which the nets read VGG's statistics, not the MobileNet's
@@ -140,7 +149,7 @@ class TrainConfig:
     # parameters and statistics stay float32
     compute_dtype: str = setting("float32", choices=("float32", "bfloat16"))
     # "bfloat16": factors of products rounded to it, sums in float32
-    products: str = setting("float32", choices=("float32", "bfloat16"))
+    products: str = setting("float32", choices=PRODUCTS)
     # steps that run on the device without a word from the host
     steps_per_call: int = setting(1, least=1, most=10**6)
     # "sharded": large parameters split over the data axis
@@ -213,7 +222,7 @@ def _check(c: Config):
     )
     _check_groups(m)
     check_method(m)
-    smallest = 32 if m.network == "mobilenet" else 16
+    smallest = SMALLEST_CROP[m.network]
     for name, side in (("crop", c.data.crop), ("style_crop", c.style_crop)):
         _require(
             side >= smallest,
@@ -223,6 +232,11 @@ def _check(c: Config):
         c.data.resident or not c.data.kept_crops,
         f"config.data.kept_crops={c.data.kept_crops} keeps crops in memory: set "
         "config.data.resident to True, or kept_crops to 0.",
+    )
+    _require(
+        not c.data.identity or (c.style_crop == c.data.crop and not m.styles),
+        f"config.data.identity={c.data.identity} makes contents their own styles: set style_crop "
+        "to 0, and take a model without a table of styles.",
     )
     _require(
         c.data.resize >= c.data.crop,

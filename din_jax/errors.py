@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 INTERRUPTED = 128 + signal.SIGINT  # what shells give a program that Ctrl-C has ended
+UNREAD = 128 + 13  # ... and one that SIGPIPE has ended
 
 
 class UserError(ValueError):
@@ -64,10 +65,36 @@ def loading() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
+def _unread(probe: str = "") -> bool:
+    """Whether nobody reads any more what this process prints, as in `... --help | head -1`."""
+    try:
+        sys.stdout.write(probe)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _missing_library(error: BaseException) -> str:
+    """What to do about a library that is not installed; "" for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    library = error.name.partition(".")[0]
+    if library == __name__.partition(".")[0]:
+        return ""
+    return (
+        f"the Python module '{library}' is not installed; it is one of those that requirements.txt "
+        "names: install it, or all of them with pip install -e ."
+    )
+
+
 def exit_status(command: Callable[[], int | None]) -> int:
     """Runs a command: what it gives, or 0 for None.
 
-    2 after a `UserError` or `OSError`, told on standard error, and `INTERRUPTED` after Ctrl-C,
+    2 after a `UserError`, an `OSError` or a library that is not installed, told on standard error,
+    `UNREAD`, silently, where the reader of its output has gone, and `INTERRUPTED` after Ctrl-C,
     whatever became of it. Once more Ctrl-C while the libraries' threads come to their ends then
     kills the process, silently.
     """
@@ -77,14 +104,22 @@ def exit_status(command: Callable[[], int | None]) -> int:
         _Interruption.struck = False
         signal.signal(signal.SIGINT, interrupt)
     try:
-        return command() or 0
+        status = command() or 0
+        return UNREAD if _unread() else status
+    except SystemExit:  # of --help
+        if _unread():
+            return UNREAD
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if _Interruption.struck or isinstance(error, KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             return _interrupted()
-        if not isinstance(error, UserError | OSError):
+        if isinstance(error, BrokenPipeError) and _unread("\n"):  # not another pipe's
+            return UNREAD
+        missing = _missing_library(error)
+        if not (missing or isinstance(error, UserError | OSError)):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {missing or error}", file=sys.stderr)
         return 2
     finally:
         if outermost and signal.getsignal(signal.SIGINT) is interrupt:

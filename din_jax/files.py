@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIX = ".partial"
+TOKEN = 8  # random characters in the name of a file that is being written
 
 
 @contextlib.contextmanager
@@ -15,14 +16,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Whoever reads `path` sees the old file or the whole new one, also while two processes or threads
     write it. The folder is made; what was written is removed when the block raises. A process that
     is killed leaves a file that `leftovers` names.
+
+    An `OSError` of the system that names no file, such as that of a full disk, names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since the name of `path` may be as long as a name can be.
-    partial = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}{SUFFIX}")
+    partial = path.with_name(f"{_prefix(path)}{secrets.token_hex(TOKEN // 2)}{SUFFIX}")
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(partial)):
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -35,13 +42,17 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     return Path(path)
 
 
-def leftovers(path: str | Path) -> list[Path]:
-    """What processes that were killed while they wrote `path` left behind."""
-    path = Path(path)
+def leftovers(*paths: str | Path) -> list[Path]:
+    """What processes that were killed while they wrote these files left behind."""
+    folders: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        folders.setdefault(path.parent, set()).add(_prefix(path))
     return [
         other
-        for other in path.parent.iterdir()
-        if other.name.startswith(_prefix(path)) and other.suffix == SUFFIX
+        for folder, prefixes in folders.items()
+        if folder.is_dir()
+        for other in folder.iterdir()
+        if other.suffix == SUFFIX and other.stem[:-TOKEN] in prefixes
     ]
 
 

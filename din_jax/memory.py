@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import importlib.metadata
 import importlib.util
+import math
 import os
 import platform
 from pathlib import Path
@@ -47,10 +48,26 @@ def _has_accelerator() -> bool:
 
 
 def available_bytes() -> int:
-    """Memory of this machine that a new allocation can have without swapping."""
+    """Memory that a new allocation can have without swapping: of this machine, or its container."""
+    return min(_of_machine(), _of_container())
+
+
+def _of_machine() -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     # Elsewhere all that is there: too much is told, never too little.
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | float:
+    """What a control group (version 2) leaves, file pages that can be dropped included."""
+    try:
+        most = int((folder / "memory.max").read_text())
+        used = int((folder / "memory.current").read_text())
+        lines = (folder / "memory.stat").read_text().splitlines()
+        cached = dict(line.split() for line in lines)["inactive_file"]
+        return max(most - used + int(cached), 0)
+    except (OSError, ValueError, KeyError):  # none, "max", or another version
+        return math.inf

@@ -7,7 +7,9 @@
 Prints the maximum absolute and relative error of every operation, layer, loss, gradient, of a step
 of Adam and of training steps in lockstep, in float32 and float64. The exit status is 1 if any is
 over its tolerance: operation 1e-5, network and losses 1e-4, gradient 1e-3 relative, in float64
-1e-9. Needs PyTorch; no wheel has this folder, so it is run from a clone.
+1e-9. Products have the highest precision, as in training; the layers are also compared in JAX's
+default, as in inference, on a GPU (TF32) to 100 times the tolerance. Needs PyTorch; no wheel has
+this folder, so it is run from a clone.
 """
 
 import argparse
@@ -21,21 +23,19 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 SIZES = ((40, 56), (33, 35))
 TIMED_SIZE = (256, 256)
-SMALLEST = 32  # pixels
 SEED = 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--variant", nargs="+", default=["din"], metavar="NAME", help='or "all"')
     parser.add_argument("--checkpoint", help="model file or run, instead of random weights")
     parser.add_argument("--vgg", default="", help="VGG-19 weights; default: random features")
@@ -87,20 +87,15 @@ def check(flags: argparse.Namespace) -> None:
             f"--variant names models of {', '.join(VARIANTS)} or all, not {', '.join(unknown)}."
         )
     for size in flags.size or ():
-        if min(size) < SMALLEST:
+        if min(size) < SMALLEST_SIDE:
             raise UserError(
-                f"--size takes a height and width from {SMALLEST} pixels up, not "
+                f"--size takes a height and width from {SMALLEST_SIDE} pixels up, not "
                 f"{size[0]} {size[1]}."
             )
-    for name, value in (("steps", flags.steps), ("repeats", flags.repeats)):
-        if value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}.")
+    check_least(flags, steps=1, repeats=1, processes=1, threads=0)
     timed = (*flags.images, flags.pairs)
     if min(timed) < 0 or max(timed) == 0:
         raise UserError("--images and --pairs take numbers from 0 up, not all 0.")
-    check_flag(flags)
-    if flags.threads < 0:
-        raise UserError(f"--threads must be 0 (all cores) or more, not {flags.threads}.")
 
 
 def models(flags: argparse.Namespace) -> Iterator[tuple[Any, dict, Any]]:
@@ -140,7 +135,7 @@ def compare(flags: argparse.Namespace) -> Iterator[Any]:
     """All rows, as they are computed."""
     from parity.choices import compare_choices
     from parity.forward import compare_forward
-    from parity.measure import precision
+    from parity.measure import in_default_precision, precision
     from parity.operations import compare_operations
     from parity.pair import make_pair, random_batch
     from parity.training import compare_training
@@ -157,6 +152,12 @@ def compare(flags: argparse.Namespace) -> Iterator[Any]:
                     section = f"{config.name}, 2 images of {size[0]}x{size[1]}, {dtype}"
                     batch = random_batch(size, 2, flags.seed)
                     yield from compare_forward(pair, batch, f"{section}: layers")
+                    if dtype == "float32" and size == sizes[-1]:
+                        yield from in_default_precision(
+                            lambda pair=pair, batch=batch, section=section: compare_forward(
+                                pair, batch, f"{section}, JAX's default precision: layers"
+                            )
+                        )
                     steps = flags.steps if size == sizes[-1] else 1
                     yield from compare_training(pair, size, flags.seed, section, steps)
     yield from compare_choices(weights, flags.seed)

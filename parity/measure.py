@@ -10,6 +10,7 @@ zero decides; gradients and updates to the relative error alone.
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
@@ -17,6 +18,10 @@ import numpy as np
 # Of float32; in float64 everything is held to `EXACT`.
 TOLERANCES = {"operation": 1e-5, "network": 1e-4, "loss": 1e-4, "gradient": 1e-3, "update": 1e-5}
 EXACT = 1e-9
+# How many times as far off JAX's default precision may be, by backend. A CPU computes in float32. A
+# GPU's TF32 keeps 10 bits of a factor: a product is off by up to 2^-10, a hundred times the 1e-5 of
+# an operation. A TPU's bfloat16 keeps 7: up to 2^-7. So reckoned; measured on CPUs alone.
+LOOSER = {"cpu": 1, "gpu": 100, "tpu": 800}
 PRECISIONS = ("float32", "float64")
 
 
@@ -80,6 +85,21 @@ def difference(section: str, name: str, ours, theirs, floor: float = 0.0) -> Row
             absolute = worst
             relative = worst / size if size else (0.0 if worst == 0 else math.inf)
     return Row(section, name, absolute, relative, min(absolute, relative), None)
+
+
+def in_default_precision(rows: Callable[[], Iterable[Row]]) -> list[Row]:
+    """What `rows()` finds where products have JAX's default precision, held to `LOOSER` as much.
+
+    It is what inference runs with, unless its user has set another; training sets
+    `config.train.products`.
+    """
+    with jax.default_matmul_precision("default"):
+        found = list(rows())
+    factor = LOOSER[jax.default_backend()]
+    return [
+        row if row.tolerance is None else dataclasses.replace(row, tolerance=factor * row.tolerance)
+        for row in found
+    ]
 
 
 def to_theirs(array) -> np.ndarray:

@@ -41,6 +41,16 @@ def test_the_longest_name_that_a_file_can_have_is_written(tmp_path):
     assert names(tmp_path) == [path.name]
 
 
+def test_the_systems_error_names_the_file(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match=r"No space left on device: '.*/file'$"), replacing(path):
+        raise OSError(28, "No space left on device")  # as a write without a name does
+    with pytest.raises(OSError, match=r"'.*/file'$"), replacing(path) as partial:
+        raise OSError(13, "Permission denied", str(partial))
+    with pytest.raises(OSError, match="'other'"), replacing(path):
+        raise OSError(28, "No space left on device", "other")
+
+
 def test_threads_that_write_one_file_do_not_meet(tmp_path):
     path = tmp_path / "file"
     texts = [letter * 100_000 for letter in "abcd"]

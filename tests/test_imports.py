@@ -13,6 +13,8 @@ LEVELS = {
     "fields": 0,
     "config": 0,
     "methods": 0,
+    "vgg_layout": 0,
+    "command_line": 0,
     "memory": 0,
     "files": 0,
     "ops": 0,
@@ -37,6 +39,8 @@ ALLOWED_BESIDE = {
     ("config", "errors"),
     ("config", "fields"),
     ("config", "methods"),
+    ("config", "vgg_layout"),
+    ("command_line", "errors"),
     ("fields", "errors"),
     ("methods", "errors"),
 }

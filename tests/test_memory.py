@@ -66,3 +66,13 @@ def test_an_accelerator_is_seen_without_asking_jax(
     monkeypatch.setattr(memory.importlib.metadata, "entry_points", lambda group: plugins)
     monkeypatch.setattr(memory.importlib.util, "find_spec", lambda name: libtpu or None)
     assert memory._has_accelerator() is expected
+
+
+def test_a_container_s_limit_counts(tmp_path):
+    assert memory._of_container(tmp_path) == float("inf")
+    (tmp_path / "memory.current").write_text("300\n")
+    (tmp_path / "memory.stat").write_text("anon 200\ninactive_file 50\n")
+    for most, expected in (("max", float("inf")), ("1000", 750), ("200", 0)):
+        (tmp_path / "memory.max").write_text(f"{most}\n")
+        assert memory._of_container(tmp_path) == expected
+    assert 0 < memory.available_bytes() < float("inf")

@@ -3,18 +3,21 @@
 Everything in this file is numpy and Pillow; nothing needs JAX or grain.
 """
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from din_jax.data.files import FORMATS, MissingImageError, list_images
+from din_jax.data.files import FORMATS, BadImageError, MissingImageError, list_images
 from din_jax.data.rgb import to_rgb
-from din_jax.errors import UserError
-from din_jax.files import replacing
+from din_jax.data.saving import FORMATS as SAVED_AS
+from din_jax.data.saving import encode_picture
+from din_jax.files import write_atomically
 
 __all__ = [
     "MAX_BYTES",
@@ -32,6 +35,7 @@ __all__ = [
     "resize_crop",
     "resized_shape",
     "save_image",
+    "upright",
 ]
 
 MIN_SIDE = 16
@@ -49,6 +53,7 @@ MAX_FILE_BYTES = 2**29
 # Measured: RGB and its array take 10, a progressive CMYK JPEG takes 12, libwebp's canvases 18.
 _BYTES_PER_PIXEL = {"WEBP": 18}
 _BYTES_PER_PIXEL_ELSE = 12
+_ANIMATED = ("GIF", "WEBP", "PNG")  # formats whose further pictures are frames, not pages
 _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE = 258, 277, (322, 323)
 
 # Pillow warns of damaged metadata and of large pictures; the first does no harm here and the second
@@ -68,18 +73,14 @@ _ORIENTATIONS = {
 }
 
 
-class BadImageError(UserError):
-    """A file or byte string that is not a usable picture; the message is one sentence."""
-
-
 def decode_image(
     data: bytes | str | os.PathLike, *, min_side: int = 0, name: str = ""
 ) -> np.ndarray:
     """Decodes a picture to uint8 RGB [H, W, 3].
 
     Grey, palette, CMYK and 16-bit pictures are converted (16 bit by value / 257, never clipped),
-    transparency is composited on white, EXIF orientation is applied, and an animation gives its
-    first frame.
+    an ICC profile is applied (the result is sRGB), transparency is composited on white, EXIF
+    orientation is applied, and an animation gives its first frame.
 
     Args:
         data: encoded bytes, or the path of a file.
@@ -96,27 +97,64 @@ def decode_image(
 
 
 def decode_pil(
-    data: bytes | str | os.PathLike, *, min_side: int = 0, name: str = ""
+    data: bytes | str | os.PathLike,
+    *,
+    min_side: int = 0,
+    name: str = "",
+    alpha: bool = False,
 ) -> Image.Image:
-    """`decode_image` as a Pillow RGB image, for callers that resize it next."""
+    """`decode_image` as a Pillow RGB image, for callers that resize it next.
+
+    With `alpha` a picture that has transparency becomes RGBA, not composited on anything.
+    """
     name = _call(data, name)
     with _open(data, name) as image:
         _check_cost(image, name)
-        try:
-            if min_side > 0:
+        if min_side > 0:
+            with _decoding(name):
                 image.draft(None, (min_side, min_side))
-            rgb = to_rgb(image)
-            method = _ORIENTATIONS.get(_orientation(image))
-            if rgb is not image:
-                image.close()  # gives its pixels back before turning takes as many again
-            return rgb if method is None else rgb.transpose(method)
-        # Decoders meet garbage here and fail in many ways (OSError, SyntaxError, struct.error,
-        # IndexError, zlib.error, ...); each of them means the same to the user.
-        except Exception as error:
-            raise BadImageError(
-                f"{name} must be a complete picture, but decoding it failed ({_reason(error)}): "
-                "replace or remove it."
-            ) from error
+        return _upright(image, name, alpha=alpha, ours=True)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A Pillow image as `decode_pil` with `alpha` gives it: sRGB, EXIF orientation applied.
+
+    RGBA where it has transparency, else RGB; the image itself where it is that already.
+
+    Raises:
+        BadImageError: it was opened but not read yet, and reading it fails.
+    """
+    name = _call(getattr(image, "filename", "") or "image", "")
+    return _upright(image, name, alpha=True, ours=False)
+
+
+def _upright(image: Image.Image, name: str, *, alpha: bool, ours: bool) -> Image.Image:
+    with _decoding(name):
+        rgb = to_rgb(image, alpha=alpha)
+        method = _ORIENTATIONS.get(_orientation(image))
+        if ours and rgb is not image:
+            image.close()  # gives its pixels back before turning takes as many again
+        if method is None:
+            return rgb
+        turned = rgb.transpose(method)
+        # What said so would have it turned once more.
+        for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+            turned.info.pop(key, None)
+        return turned
+
+
+@contextlib.contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turns whatever decoding raises into one sentence."""
+    try:
+        yield
+    # Decoders meet garbage here and fail in many ways (OSError, SyntaxError, struct.error,
+    # IndexError, zlib.error, ...); each of them means the same to the user.
+    except Exception as error:
+        raise BadImageError(
+            f"{name} must be a complete picture, but decoding it failed ({_reason(error)}): "
+            "replace or remove it."
+        ) from error
 
 
 def open_header(data: bytes | str | os.PathLike, name: str = "") -> str | None:
@@ -129,6 +167,17 @@ def open_header(data: bytes | str | os.PathLike, name: str = "") -> str | None:
     with _open(data, name) as image:
         _check_cost(image, name)
         return image.format
+
+
+def look_at(data: bytes | str | os.PathLike) -> tuple[tuple[int, int], bool]:
+    """((width, height) as stored, whether there are further frames), from the header alone.
+
+    Raises:
+        BadImageError, MissingImageError: no picture.
+    """
+    with _open(data, _call(data, "")) as image:
+        animated = image.format in _ANIMATED and getattr(image, "is_animated", False)
+        return image.size, bool(animated)
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
@@ -234,31 +283,19 @@ def resize_crop(
 
 
 def save_image(path: str | os.PathLike, array: np.ndarray, *, quality: int = 95) -> Path:
-    """Writes uint8 [H, W, 3] (or [H, W] grey) to `path`; the suffix decides the format.
+    """Writes uint8 [H, W, 3 or 4] (or [H, W] grey) to `path`; the suffix decides the format.
 
     The file appears at once and complete: it is written beside its place and then renamed.
 
     Raises:
-        UserError: unknown suffix, or an array of another type or shape.
+        UserError: as `encode_picture`.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    if suffix not in formats:
+    if path.suffix.lower() not in SAVED_AS:
         raise BadImageError(
-            f"an output picture must end in {', '.join(formats)}, but is '{path}': rename it."
+            f"an output picture must end in {', '.join(SAVED_AS)}, but is '{path}': rename it."
         )
-    array = np.asarray(array)
-    if array.dtype != np.uint8 or not (array.ndim == 2 or array.ndim == 3 and array.shape[2] == 3):
-        raise BadImageError(
-            "a picture to save must be uint8 of shape [H, W, 3] or [H, W], but is "
-            f"{array.dtype} {list(array.shape)}: convert it first."
-        )
-    options = {"PNG": {}, "JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": 95}}
-    kind = formats[suffix]
-    with replacing(path) as partial:
-        Image.fromarray(array).save(partial, format=kind, **options[kind])
-    return path
+    return write_atomically(path, encode_picture(array, path.suffix, quality=quality))
 
 
 def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:

@@ -20,6 +20,10 @@ _SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP
 _BARE_SIGNATURE = re.compile(rb"BM.{4}\0{4}|II\*\0|MM\0\*|P[1-6]\s", re.DOTALL)
 
 
+class BadImageError(UserError):
+    """A file or byte string that is not a usable picture; the message is one sentence."""
+
+
 class MissingImageError(UserError, FileNotFoundError):
     """A picture or a folder of pictures that is not there."""
 

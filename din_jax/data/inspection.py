@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from din_jax.data.decoding import decode_image, open_header
+from din_jax.data.decoding import decode_image, look_at, open_header
 from din_jax.errors import UserError
 
 _NAMED = 20  # bad files that a message names
@@ -14,9 +14,13 @@ _NAMED = 20  # bad files that a message names
 
 def name_bad(bad: Sequence[tuple[str | Path, str]]) -> str:
     """The (path, reason) of bad files as a part of a sentence: names, and why the first is bad."""
-    names = ", ".join(f"'{path}'" for path, _ in bad[:_NAMED])
-    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-    return f"{names}{more} (the first: {bad[0][1].rstrip('.')})"
+    return f"{name_listed([path for path, _ in bad])} (the first: {bad[0][1].rstrip('.')})"
+
+
+def name_listed(paths: Sequence[str | Path]) -> str:
+    """Files as a part of a sentence, as many as have room."""
+    names = ", ".join(f"'{path}'" for path in paths[:_NAMED])
+    return names + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
 def why_bad(data: bytes | Path, name: str = "") -> str:
@@ -50,3 +54,19 @@ def _looks_complete(file: BinaryIO, kind: str | None) -> bool:
     if kind == "WEBP":
         return int.from_bytes(head[4:8], "little") + 8 <= length
     return False
+
+
+def size_of(path: str | os.PathLike) -> tuple[int, int]:
+    """(width, height) of a picture as it is stored, from its header; (0, 0) if it has none."""
+    try:
+        return look_at(path)[0]
+    except Exception:  # whatever is wrong shows when it is decoded
+        return 0, 0
+
+
+def is_animated(data: bytes | str | os.PathLike) -> bool:
+    """Whether a picture has further frames, of which decoding takes the first."""
+    try:
+        return look_at(data)[1]
+    except Exception:
+        return False

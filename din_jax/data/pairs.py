@@ -220,11 +220,8 @@ def _typical_short_side(config: DataConfig, crop: int) -> int:
 def _read_options(config: DataConfig):
     import grain
 
-    if config.threads == 0:
-        return grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    prefetch = max(1, config.prefetch)
     return grain.ReadOptions(
-        num_threads=min(config.threads, prefetch), prefetch_buffer_size=prefetch
+        num_threads=min(config.threads, config.prefetch), prefetch_buffer_size=config.prefetch
     )
 
 

@@ -6,10 +6,10 @@
 Afterwards `tfds:coco` and `tfds:wikiart` name the data sets in a configuration.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from din_jax.command_line import Parser
 from din_jax.data.sources import SourceError
 from din_jax.errors import exit_status
 
@@ -63,16 +63,15 @@ def prepare(name: str, *, data_dir: str = "", manual_dir: str = "") -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--data_dir", default="", help="where TFDS keeps data sets")
-    parser.add_argument("--manual_dir", default="", help="folder of archives downloaded by hand")
-    options = parser.parse_args(arguments)
 
     def command() -> None:
-        folder = prepare(options.name, data_dir=options.data_dir, manual_dir=options.manual_dir)
+        parser = Parser(__doc__)
+        add = parser.add_argument
+        add("name", choices=NAMES)
+        add("--data_dir", default="", help="where TFDS keeps data sets")
+        add("--manual_dir", default="", help="folder of archives downloaded by hand")
+        flags = parser.parse_args(arguments)
+        folder = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
         print(f"ready: {folder}")
 
     return exit_status(command)

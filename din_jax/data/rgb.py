@@ -5,33 +5,48 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
+from din_jax.data.profiles import to_srgb
+
 _BAND = 2**20  # pixels converted at once: what lies between takes tens of MB at most
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Decodes a Pillow image and converts it to RGB.
+def to_rgb(image: Image.Image, *, alpha: bool = False) -> Image.Image:
+    """Decodes a Pillow image and converts it to sRGB.
 
-    Grey, palette, CMYK, 16-bit and float pictures are converted, transparency is composited on
-    white. Takes 4 bytes a pixel beside the image itself.
+    Grey, palette, CMYK, 16-bit and float pictures are converted, ICC profiles applied, transparency
+    is composited on white. Takes 4 bytes a pixel beside the image itself.
+
+    Args:
+      image: opened, not yet decoded.
+      alpha: give RGBA where there is transparency, the colors below it as they are stored.
     """
     image.load()
-    convert = _conversion(image)
+    mode = "RGBA" if alpha and has_alpha(image) else "RGB"
+    convert = _conversion(image, mode)
     if convert is None:
         return image
-    rgb = Image.new("RGB", image.size)
+    converted = Image.new(mode, image.size)
     for top, band in _bands(image):
-        rgb.paste(convert(band), (0, top))
-    return rgb
+        converted.paste(convert(band), (0, top))
+    return converted
 
 
-def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
-    """From rows of the picture to rows in RGB; None if they are that already."""
+def has_alpha(image: Image.Image) -> bool:
+    """Whether any pixel may be transparent, by the mode alone."""
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _conversion(image: Image.Image, mode: str) -> Callable[[Image.Image], Image.Image] | None:
+    """From rows of the picture to rows in `mode`; None if they are that already."""
     if image.mode.startswith("I") or image.mode == "F":
         white = _white(image)
         return lambda band: Image.fromarray(_to_uint8(_numbers(band) * (255 / white)))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _on_white
-    return None if image.mode == "RGB" else lambda band: band.convert("RGB")
+    colors = to_srgb(image)
+    if has_alpha(image):
+        return lambda band: _with_alpha(band, colors, mode)
+    if colors is None:
+        return None if image.mode == "RGB" else lambda band: band.convert("RGB")
+    return colors
 
 
 def _white(image: Image.Image) -> float:
@@ -50,8 +65,14 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _on_white(band: Image.Image) -> Image.Image:
+def _with_alpha(band: Image.Image, colors: Callable | None, mode: str) -> Image.Image:
     layer = band.convert("RGBA")
+    if colors is not None:
+        alpha = layer.getchannel("A")
+        layer = colors(layer)
+        layer.putalpha(alpha)
+    if mode == "RGBA":
+        return layer
     white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, layer).convert("RGB")
 

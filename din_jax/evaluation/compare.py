@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from din_jax.command_line import Parser, check_least
 from din_jax.config import STYLE_LAYERS
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import CELL, image_grid
 from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.curves import run_labels
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, totals
-from din_jax.evaluation.pairs import Named, find_images, read_by, read_images
+from din_jax.evaluation.pairs import read_by
+from din_jax.evaluation.pictures import Named, find_images, read_images
 from din_jax.inference.engine import Engine
 from din_jax.memory import keep_freed_memory
 from din_jax.weights import vgg19_of
@@ -73,12 +75,14 @@ def score(
 
 
 def run(flags: argparse.Namespace):
-    if flags.limit < 1 or flags.size < 0:
-        raise UserError("--limit must be at least 1 and --size at least 0.")
+    check_least(flags, limit=1, size=0)
+    keep_freed_memory()
     if Path(flags.output).suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--output must end in .png or .jpg, not '{flags.output}'.")
-    contents = list(read_images(find_images(flags.content, "content"), flags.size, warn))
-    styles = list(read_images(find_images(flags.style, "style"), flags.size, warn))
+    contents, styles = (
+        list(read_images(find_images(path, kind), flags.size, warn, most=flags.limit))
+        for path, kind in ((flags.content, "content"), (flags.style, "style"))
+    )
     pairs = paired(contents, styles)[: flags.limit]
     if flags.names:
         titles = [""]
@@ -107,11 +111,8 @@ def warn(line: str):
     print(line, file=sys.stderr)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the module's text says what it does. Gives the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("runs", nargs="+", help="run directories or .safetensors model files")
     add("--content", required=True, help="picture or folder")
@@ -122,9 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--names", action="store_true", help="of content and style, not the pictures themselves")
     add("--metrics", action="store_true", help="measure content and style loss (needs VGG-19)")
     add("--vgg", default="", help="VGG-19 weights; default: those of the config, or downloaded")
-    flags = parser.parse_args(arguments)
-    keep_freed_memory()
-    return exit_status(lambda: run(flags))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the module's text says what it does. Gives the exit status."""
+    return exit_status(lambda: run(parse(arguments)))
 
 
 if __name__ == "__main__":

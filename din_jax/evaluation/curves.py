@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from din_jax.command_line import Parser
 from din_jax.errors import UserError, exit_status
 from din_jax.files import replacing
 
@@ -235,17 +236,18 @@ def run(flags: argparse.Namespace) -> None:
     print(draw(curves, flags.output, last=flags.steps, window=flags.window))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the module's text says what it does. Gives the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
     parser.add_argument("runs", nargs="+", help="run directories, each with a metrics.csv")
     parser.add_argument("--output", required=True, help=".png, .pdf or .svg")
     parser.add_argument("--steps", type=int, default=0, help="0 = those all runs have reached")
     parser.add_argument("--window", type=int, default=WINDOW, help="steps of the running mean")
-    flags = parser.parse_args(arguments)
-    return exit_status(lambda: run(flags))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the module's text says what it does. Gives the exit status."""
+    return exit_status(lambda: run(parse(arguments)))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ that ignores the style can still have a falling style loss.
 
 import csv
 import dataclasses
+import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ import numpy as np
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS
-from din_jax.files import write_atomically
 from din_jax.inference.batching import CompiledCache, batches_by, check_images, fill_up
 from din_jax.losses import content_loss, style_loss, style_statistics
 from din_jax.models.vgg import VGGParams, vgg_features
@@ -30,7 +29,7 @@ from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.vgg19 import VGGWeights, require_layers
 
 CONTENT_LAYERS = ("relu4_1",)
-COLUMNS = ("content", "style", "content_loss", "style_loss", "outside")
+COLUMNS = ("content", "style", "content_loss", "style_loss", "outside", "patches", "ssim")
 
 
 class PerceptualMetrics:
@@ -42,6 +41,9 @@ class PerceptualMetrics:
       style_layers: whose channel statistics are compared; likewise.
       batch: images that run together.
       cache: compiled sizes kept.
+
+    Attributes:
+      fingerprint: SHA-256 of the weights and the layers: equal for losses that can be compared.
 
     Raises:
       WeightsError: the weights lack a layer.
@@ -59,6 +61,7 @@ class PerceptualMetrics:
         layers = sorted({*content_layers, *style_layers})
         require_layers(weights, layers)
         self.batch = batch
+        self.fingerprint = _fingerprint(weights, (*content_layers, "style", *style_layers))
         self._params = jax.tree.map(jnp.asarray, dict(weights.params))
         of_content, of_style = tuple(content_layers), tuple(style_layers)
 
@@ -127,13 +130,18 @@ class PerceptualMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class PairScore:
-    """One stylized pair; `outside` is the share of values in 0..1 that clipping changed."""
+    """One stylized pair; `outside` is the share of values in 0..1 that clipping changed.
+
+    `patches` and `ssim`: see `evaluation.judges`; NaN where nobody asked them.
+    """
 
     content: str
     style: str
     content_loss: float
     style_loss: float
     outside: float
+    patches: float = math.nan
+    ssim: float = math.nan
 
 
 def output_spread(outputs: Sequence[Sequence[np.ndarray]]) -> float:
@@ -173,18 +181,22 @@ def totals(scores: Sequence[PairScore], spread: float = math.nan) -> dict[str, f
     return {"pairs": len(scores), **means, "output_spread": spread}
 
 
-def write_csv(path: Path, scores: Sequence[PairScore], spread: float = math.nan) -> None:
+def csv_of(scores: Sequence[PairScore], spread: float = math.nan) -> str:
     """One row per pair, and a last row "mean" over all; the spread stands in that row alone."""
     summary = totals(scores, spread)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*COLUMNS, "output_spread"])
     for score in scores:
-        values = [f"{getattr(score, name):.6g}" for name in COLUMNS[2:]]
+        values = [_number(getattr(score, name)) for name in COLUMNS[2:]]
         writer.writerow([score.content, score.style, *values, ""])
     numbers = [summary[name] for name in (*COLUMNS[2:], "output_spread")]
-    writer.writerow(["mean", f"{summary['pairs']} pairs", *(f"{x:.6g}" for x in numbers)])
-    write_atomically(path, file.getvalue())
+    writer.writerow(["mean", f"{summary['pairs']} pairs", *map(_number, numbers)])
+    return file.getvalue()
+
+
+def _number(x: float) -> str:
+    return "" if math.isnan(x) else f"{x:.6g}"
 
 
 def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:
@@ -195,15 +207,26 @@ def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:
     rows = [(name, totals(group)) for name, group in by_style.items()]
     rows.append(("all", totals(scores)))
     width = max(len(name) for name, _ in [*rows, ("style", None)])
+    judged = not all(math.isnan(score.patches) for score in scores)
     lines = [f"{'style':{width}}  pairs  content loss  style loss  outside [0,1]"]
+    lines[0] += "  patches   SSIM" if judged else ""
     lines += [
         f"{name:{width}}  {t['pairs']:5d}  {t['content_loss']:12.4f}  {t['style_loss']:10.4f}"
         f"  {100 * t['outside']:11.3f} %"
+        + (f"  {t['patches']:7.3f}  {t['ssim']:5.3f}" if judged else "")
         for name, t in rows
     ]
     if not math.isnan(spread):
         lines.append(f"output spread over styles: {spread:.4f} (0: the model ignores the style)")
     return "\n".join(lines)
+
+
+def _fingerprint(weights: VGGWeights, layers: Sequence[str]) -> str:
+    found = hashlib.sha256(repr((weights.preprocessing, tuple(layers))).encode())
+    for name in weights.layers:
+        for part in ("kernel", "bias"):
+            found.update(np.ascontiguousarray(weights.params[name][part]).tobytes())
+    return found.hexdigest()
 
 
 def _features(

@@ -30,12 +30,13 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from din_jax.command_line import Parser, check_least
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import image_grid
 from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.compare import heading, warn
 from din_jax.evaluation.curves import run_labels
-from din_jax.evaluation.pairs import find_images, read_images
+from din_jax.evaluation.pictures import find_images, read_images
 from din_jax.inference.engine import Engine
 from din_jax.memory import keep_freed_memory
 from din_jax.weights.models import load_model
@@ -157,9 +158,11 @@ def paint(engine: Engine, flats: Sequence[np.ndarray], style: np.ndarray) -> lis
 
 
 def run(flags: argparse.Namespace) -> None:
-    if flags.size < 2 * TILE:
-        raise UserError(f"--size must be at least {2 * TILE} pixels, not {flags.size}.")
-    styles = list(read_images(find_images(flags.style, "style"), flags.size, warn))
+    check_least(flags, " pixels", size=2 * TILE)
+    check_least(flags, limit=2)
+    keep_freed_memory()
+    paths = find_images(flags.style, "style")
+    styles = list(read_images(paths, flags.size, warn, most=flags.limit))
     if len(styles) < 2:
         raise UserError("textures are compared between styles: give a folder of two or more.")
     flats = flat_pictures(flags.size)
@@ -180,21 +183,22 @@ def run(flags: argparse.Namespace) -> None:
     print(save_image(Path(flags.output), image_grid(rows)))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the module's text says what it does."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("models", nargs="+", help="run directories or .safetensors model files")
     add("--style", required=True, help="folder of pictures")
     add("--output", required=True, help="sheet to write, .png or .jpg")
     add("--size", type=int, default=256, help="side of all pictures, pixels")
+    add("--limit", type=int, default=16, help="most styles, the first ones")
     add("--names", action="store_true", help="of the styles, not the pictures themselves")
     add("--vgg", default="", help="VGG-19 weights, for a model that contains one")
-    flags = parser.parse_args(arguments)
-    keep_freed_memory()
-    return exit_status(lambda: run(flags))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the module's text says what it does. Gives the exit status."""
+    return exit_status(lambda: run(parse(arguments)))
 
 
 if __name__ == "__main__":

@@ -46,12 +46,18 @@ def batches_by(keys: Sequence[Hashable], batch: int) -> Iterator[list[int]]:
             yield indices[start : start + batch]
 
 
-def fill_up(indices: Sequence[int], batch: int) -> list[int]:
+def round_up(number: int, multiple: int) -> int:
+    """The next multiple that is no less."""
+    return -(-number // multiple) * multiple
+
+
+def fill_up(indices: Sequence[int], batch: int, devices: int = 1) -> list[int]:
     """Indices with the last one repeated up to a power of two, or to `batch` if that is less.
 
-    A last, smaller batch of any size then costs at most log2(batch) further compilations.
+    A last, smaller batch of any size then costs at most log2(batch) further compilations. The
+    result is a multiple of `devices`, as `batch` is.
     """
-    size = min(1 << (len(indices) - 1).bit_length(), batch)
+    size = min(round_up(1 << (len(indices) - 1).bit_length(), devices), batch)
     return [*indices, *[indices[-1]] * (size - len(indices))]
 
 
@@ -61,7 +67,7 @@ def pad_to_multiple(image: np.ndarray, multiple: int, smallest: int) -> np.ndarr
     H' and W' are the next multiples of `multiple` that are at least `smallest`. A side shorter
     than what is added is reflected back and forth.
     """
-    sides = [-(-max(side, smallest) // multiple) * multiple for side in image.shape[:2]]
+    sides = [round_up(max(side, smallest), multiple) for side in image.shape[:2]]
     added = [(0, new - old) for new, old in zip(sides, image.shape[:2], strict=True)]
     return np.pad(image, (*added, (0, 0)), mode="reflect") if np.any(added) else image
 

@@ -1,49 +1,75 @@
 """The engine: encode_style(images) -> StyleCode, stylize(images, code) -> images, batched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from PIL import Image
 
-from din_jax.data.decoding import resize_crop, resized_shape
+from din_jax.config import PRODUCTS, SMALLEST_SIDE
+from din_jax.data.decoding import resize_crop
 from din_jax.errors import UserError
+from din_jax.inference import programs
 from din_jax.inference.batching import (
     CompiledCache,
     batches_by,
     check_images,
     fill_up,
     pad_to_multiple,
+    round_up,
 )
+from din_jax.inference.codes import checked_mixture, join_codes, take_codes
+from din_jax.inference.fold import for_inference
+from din_jax.inference.frames import Frame, fitted, pieces, reflected, wrapped
+from din_jax.inference.tiles import Tiler
 from din_jax.layers.codes import StyleCode
-from din_jax.models.network import StylizationNetwork
+from din_jax.layers.mixtures import Mixture
+from din_jax.layers.styled import LayerStatistics
+from din_jax.models.footprint import grid, reach
 from din_jax.models.readers import style_numbers
 from din_jax.weights.models import LoadedModel
 
-SMALLEST = 32  # pixels, the least side that the networks take
+ContentStatistics = Mapping[str, LayerStatistics]
+DTYPES = ("float32", "bfloat16")
+# A style is encoded with at most this many times the pixels of a square of its short side; at its
+# own size, with at most so many.
+LONGEST_STYLE = 8
+LARGEST_STYLE = 1 << 22
 
 
 class Engine:
     """A loaded model, compiled for each size of image that it meets.
 
     The first image of a size pays for a compilation (a second to several on CPU); the programs of
-    the last `cache` sizes are kept. Images of one size run together, up to `batch` at a time.
-    A picture does not depend on what else is in its batch.
+    the last `cache` sizes are kept. Images of one size run together, up to `batch` at a time, as
+    many as memory holds. A picture does not depend on what else is in its batch. One that is too
+    large for memory is painted in pieces, which nothing in the result tells (`inference.tiles`).
 
     Args:
       loaded: what `load_model` gave.
       batch: images that run together; the memory needed grows with it.
-      bucket: 0 keeps every content at its exact size, so that results equal the plain network; a
-        multiple of 8 such as 32 pads contents by reflection to multiples of it and cuts the result
-        back, which saves compilations for folders of mixed sizes but lets the padding into the
-        instance statistics.
+      bucket: 0 compiles for every size of content; a multiple of 8 such as 64 compiles for
+        multiples of it alone, which saves compilations for folders of mixed sizes. The result is
+        the same: borders and statistics are those of the picture (`ops.extent`).
       style_size: short side in pixels to which style images are resized before encoding, aspect
         ratio kept; None takes the size that training cut its crops from (`data.resize`), 0 keeps
         their own.
       cache: compiled sizes kept, separately for contents and styles.
+      dtype: "float32" or "bfloat16", computed in while painting; statistics are float32, and style
+        codes are made in float32.
+      devices: of JAX, over which a batch is divided; None takes the default one.
+      tile: pixels along a side of the pieces of a large content: None chooses by the memory at
+        hand, 0 never divides, else contents larger than that are divided.
+      memory: bytes that painting may take; None takes what the machine or the device has left.
+      products: "float32", or "bfloat16" for the 1x1 convolutions of the content network (not of the
+        style's reader): factors of 8 bits, sums in float32. For processors that multiply them
+        (AVX512-BF16, AMX); docs/RESULTS.md has times and the error.
+
+    Raises:
+      UserError: an option that is not as said here.
     """
 
     def __init__(
@@ -54,42 +80,65 @@ class Engine:
         bucket: int = 0,
         style_size: int | None = None,
         cache: int = 32,
+        dtype: str = "float32",
+        devices: Sequence[jax.Device] | None = None,
+        tile: int | None = None,
+        memory: int | None = None,
+        products: str = "float32",
     ):
+        if products not in PRODUCTS:
+            raise UserError(f"products must be {' or '.join(PRODUCTS)}, not {products!r}.")
         if batch < 1 or cache < 1:
             raise UserError(f"batch and cache must be at least 1, not {batch} and {cache}.")
         if bucket < 0 or bucket % 8:
             raise UserError(f"bucket must be 0 or a multiple of 8, not {bucket}.")
-        style_size = loaded.config.data.resize if style_size is None else style_size
-        if style_size and style_size < SMALLEST:
-            raise UserError(
-                f"the style size must be 0 (keep) or at least {SMALLEST} pixels, not {style_size}."
-            )
+        if dtype not in DTYPES:
+            raise UserError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
+        if devices is not None and not devices:
+            raise UserError("devices must name at least one, or be None for the default one.")
         self.loaded = loaded
-        self.batch = batch
-        self.style_size = style_size
+        self.style_size = loaded.config.data.resize if style_size is None else style_size
+        _check_style_size(self.style_size)
+        self._devices = len(devices or [0])
+        self.batch = -(-batch // self._devices) * self._devices
+        self._bucket = bucket
+        config = loaded.config.model
         # VGG's decoder returns multiples of 8: what its pools drop it cannot restore.
-        self._multiple = bucket or (8 if loaded.config.model.network == "vgg19" else 1)
-        graph, state = nnx.split(loaded.model)
-        self._state = nnx.to_pure_dict(state)  # plain dicts: dispatch is ten times faster
-        self._encode = CompiledCache(lambda *args: _encode(graph, *args), cache)
-        self._stylize = CompiledCache(lambda *args: _stylize(graph, *args), cache)
+        self._multiple = 8 if config.network == "vgg19" else 1
+        self._sharded, place = _placement(devices)
+        graph, state = nnx.split(for_inference(loaded.model, products))
+        self._state = place(nnx.to_pure_dict(state))  # plain dicts: dispatch is ten times faster
+        self._encode = CompiledCache(lambda *args: programs.encode(graph, *args), cache)
+        self._measure = CompiledCache(
+            lambda *args: programs.measure(graph, dtype, False, *args), cache
+        )
+        self._stylize = CompiledCache(
+            lambda *args: programs.stylize(graph, dtype, False, *args), cache
+        )
+        self._tiler = Tiler(
+            loaded, graph, self._state, dtype, self._devices, self._sharded, tile, memory, cache
+        )
 
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far."""
-        return self._encode.compilations + self._stylize.compilations
+        caches = (self._encode, self._measure, self._stylize, self._tiler)
+        return sum(each.compilations for each in caches)
 
     @property
     def styles(self) -> tuple[str, ...]:
         """Names of the styles that the model has a table of, in the order of their numbers."""
         return self.loaded.config.model.styles
 
-    def encode_style(self, images: Sequence[np.ndarray] | np.ndarray) -> StyleCode:
+    def encode_style(
+        self, images: Sequence[np.ndarray] | np.ndarray, *, size: int | None = None
+    ) -> StyleCode:
         """Style images to one code that holds a kernel and a bias per image and level, in order.
 
         Args:
           images: uint8 RGB [H, W, 3] each, sizes may differ; or [N, H, W, 3]. For a model with a
             table of styles (`styles`), their names or numbers.
+          size: in the place of `style_size`, for these.
 
         Raises:
           UserError: no image, or one of another type or shape; a style that the table has not.
@@ -98,98 +147,192 @@ class Engine:
             if len(images) == 0:
                 raise UserError("at least one style is needed, but there is none.")
             return self._encode(self._state, style_numbers(self.styles, images))
-        images = [self.prepare_style(x) for x in check_images(images, "style")]
+        images = [self.prepare_style(x, size) for x in check_images(images, "style")]
         codes, order = [], []
         for indices in batches_by([x.shape for x in images], self.batch):
-            filled = np.stack([images[i] for i in fill_up(indices, self.batch)])
-            code = self._encode(self._state, filled)
+            filled = fill_up(indices, self.batch, self._devices)
+            code = self._encode(self._state, self._sharded(np.stack([images[i] for i in filled])))
             codes.append(take_codes(code, range(len(indices))))
             order += indices
         return take_codes(join_codes(codes), np.argsort(order))
 
+    def statistics(
+        self,
+        contents: Sequence[np.ndarray] | np.ndarray,
+        code: Mixture,
+        *,
+        tile: int | None = None,
+        seamless: bool = False,
+    ) -> list[ContentStatistics]:
+        """What `stylize` would normalize each content by, by level; arguments as there.
+
+        Those of a frame can be averaged with earlier frames' (`pool_moments`), those of a whole
+        picture given to a piece of it.
+
+        Returns:
+          Per content a dict from level name to `Moments` of one picture, or to a tuple of them, one
+          for each of the `Regions` of a mixture by masks.
+        """
+        frames, code = self._frames(contents, code, seamless)
+        found: list[ContentStatistics] = [{}] * len(frames)
+        large, whole = self._tiler.choose(frames, tile)
+        for indices, _, arguments in self._batches(frames, whole, code):
+            moments = jax.device_get(self._measure(*arguments))
+            for row, i in enumerate(indices):
+                found[i] = _row(moments, row)
+        for i, side in large.items():
+            found[i] = _row(self._tiler.measure(frames[i], take_codes(code, [i]), side), 0)
+        return found
+
     def stylize(
-        self, contents: Sequence[np.ndarray] | np.ndarray, code: StyleCode
+        self,
+        contents: Sequence[np.ndarray] | np.ndarray,
+        code: Mixture,
+        *,
+        statistics: Sequence[ContentStatistics] | None = None,
+        tile: int | None = None,
+        seamless: bool = False,
     ) -> list[np.ndarray]:
-        """Paints content images, each in its own style code; every result has its content's size.
+        """Paints content images, each in its own style; every result has its content's size.
 
         Args:
           contents: uint8 RGB [H, W, 3] each, any sizes; or [N, H, W, 3]. Sides below 32 pixels are
             extended by reflection and cut back.
-          code: of `encode_style`; as many codes as contents, or one for all.
+          code: of `encode_style`, or a `Blend` or `Regions` of some (`layers.mixtures`); of as many
+            pictures as contents, or of one for all. Masks cover the content, whatever their size.
+          statistics: what the styled layers normalize each content by, as `self.statistics` gives
+            it; None takes the content's own.
+          tile: in the place of the engine's, for these.
+          seamless: whether results are to tile the plane: each content is continued by its own
+            other side. Exact where sides are multiples of 4 (8 for a VGG-19 network), else the
+            grid of the deepest maps starts anew at the border, by up to 3 (7) pixels.
 
         Raises:
           UserError: no image, one of another type or shape, or a number of codes that does not fit.
         """
-        return self.stylize_measured(contents, code)[0]
+        measured = self.stylize_measured(
+            contents, code, statistics=statistics, tile=tile, seamless=seamless
+        )
+        return measured[0]
 
     def stylize_measured(
-        self, contents: Sequence[np.ndarray] | np.ndarray, code: StyleCode
+        self,
+        contents: Sequence[np.ndarray] | np.ndarray,
+        code: Mixture,
+        *,
+        statistics: Sequence[ContentStatistics] | None = None,
+        tile: int | None = None,
+        seamless: bool = False,
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """`stylize`, and per image the share of values that clipping to [0, 1] changed."""
-        contents = check_images(contents, "content")
-        count = code_count(code)
-        if count not in (1, len(contents)):
+        frames, code = self._frames(contents, code, seamless)
+        if statistics is not None and len(statistics) != len(frames):
             raise UserError(
-                f"{len(contents)} contents need as many style codes, or one for all, not {count}."
+                f"{len(frames)} contents need the statistics of each, not {len(statistics)}."
             )
-        padded = [pad_to_multiple(x, self._multiple, SMALLEST) for x in contents]
-        results: list[np.ndarray] = [None] * len(contents)
-        outside = np.zeros(len(contents))
-        for indices in batches_by([x.shape for x in padded], self.batch):
-            filled = fill_up(indices, self.batch)
-            sizes = np.asarray([contents[i].shape[:2] for i in filled], np.int32)
-            codes = take_codes(code, [0] * len(filled) if count == 1 else filled)
-            images, shares = self._stylize(
-                self._state, np.stack([padded[i] for i in filled]), sizes, codes
-            )
-            images, shares = np.asarray(images), np.asarray(shares)
-            for i, image, share in zip(indices, images, shares, strict=False):
-                height, width = contents[i].shape[:2]
+        results: list[np.ndarray] = [None] * len(frames)
+        changed = np.zeros(len(frames))
+        large, whole = self._tiler.choose(frames, tile)
+        for indices, filled, arguments in self._batches(frames, whole, code):
+            given = statistics and _stacked([statistics[i] for i in filled])
+            images, counts = jax.device_get(self._stylize(*arguments, given))
+            for i, image, count in zip(indices, images, counts, strict=False):
+                rows, columns = (slice(*part) for part in frames[i].whole().own)
                 # A copy: a view would keep the whole padded batch in memory.
-                results[i], outside[i] = image[:height, :width].copy(), share
-        return results, outside
+                results[i], changed[i] = image[rows, columns].copy(), count
+        for i, side in large.items():
+            given = statistics and statistics[i]
+            one = take_codes(code, [i])
+            results[i], changed[i] = self._tiler.stylize(frames[i], one, side, given)
+        return results, changed / [3 * np.prod(frame.content) for frame in frames]
 
-    def prepare_style(self, image: np.ndarray) -> np.ndarray:
-        """A style image as the model sees it, resized; a second time changes nothing more."""
+    def _frames(self, contents, code: Mixture, seamless: bool) -> tuple[list[Frame], Mixture]:
+        """Contents extended for the network, and the mixture, checked."""
+        images = check_images(contents, "content")
+        code = checked_mixture(code, self.loaded.model.levels, len(images))
+        if not seamless:
+            return [reflected(x, self._multiple, SMALLEST_SIDE) for x in images], code
+        far = reach(self.loaded.config.model)
+        if far is None:
+            raise UserError(
+                "a deformable layer reads as far as its offsets point, so that no border makes its "
+                "result seamless: use another model, or leave seamless out."
+            )
+        inset = round_up(max(far, SMALLEST_SIDE), 8)
+        return [wrapped(x, inset) for x in images], code
+
+    def _batches(
+        self, frames: Sequence[Frame], chosen: Sequence[int], code: Mixture
+    ) -> Iterator[tuple[list[int], list[int], tuple]]:
+        """(frames that run together, the same filled up, what programs take) of whole frames."""
+        step = self._bucket or grid(self.loaded.config.model)
+        keys = []  # rows and columns of the map, and whether it is larger than the picture
+        for i in chosen:
+            larger = bool(self._bucket or frames[i].inset)
+            shape = tuple(round_up(n, step) for n in frames[i].shape)
+            keys.append((shape if larger else frames[i].shape, larger))
+        for shape, larger in dict.fromkeys(keys):
+            same = [i for i, key in zip(chosen, keys, strict=True) if key == (shape, larger)]
+            batch = self._tiler.batch(shape, self.batch)
+            for start in range(0, len(same), batch):
+                indices = same[start : start + batch]
+                filled = fill_up(indices, batch, self._devices)
+                some, codes = [frames[i] for i in filled], take_codes(code, filled)
+                yield indices, filled, self._arguments(some, shape, larger, codes)
+
+    def _arguments(
+        self, frames: Sequence[Frame], shape: tuple[int, int], larger: bool, code: Mixture
+    ) -> tuple:
+        """What programs take: (images, where they end, arrays of the model, code)."""
+        places = [frame.whole() for frame in frames]
+        cut = pieces(frames, places, shape, exact=not larger)
+        code = fitted(code, frames, places, shape, self.loaded.model.scales)
+        return self._sharded(cut.images), cut._replace(images=None), self._state, code
+
+    def prepare_style(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
+        """A style image as the model sees it, resized; a second time changes nothing more.
+
+        Its short side becomes `size`, or less where the picture is so long that it would have more
+        than eight times the pixels of a square of that side. At its own size (0) a style is reduced
+        to 2^22 pixels.
+        """
+        size = self.style_size if size is None else size
+        _check_style_size(size)
         height, width = image.shape[:2]
-        if self.style_size and min(height, width) != self.style_size:
-            shape = resized_shape(width, height, self.style_size)
+        short, most = size or min(height, width), LONGEST_STYLE * size**2 or LARGEST_STYLE
+        # The last is for pictures so thin that reflection will make them 32 pixels wide.
+        scale = min(
+            short / min(height, width),
+            (most / (height * width)) ** 0.5,
+            most / SMALLEST_SIDE / max(height, width),
+        )
+        shape = tuple(max(round(side * scale), 1) for side in (width, height))
+        if shape != (width, height):
             image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
-        return pad_to_multiple(image, 1, SMALLEST)
+        return pad_to_multiple(image, 1, SMALLEST_SIDE)
 
 
-def take_codes(code: StyleCode, indices: Sequence[int] | np.ndarray) -> StyleCode:
-    """The codes of some images, in the order asked for; an index may repeat."""
-    chosen = np.asarray(indices)
-    return jax.tree.map(lambda x: x[chosen], code)
+def _check_style_size(size: int):
+    if size and size < SMALLEST_SIDE:
+        raise UserError(
+            f"the style size must be 0 (keep) or at least {SMALLEST_SIDE} pixels, not {size}."
+        )
 
 
-def join_codes(codes: Sequence[StyleCode]) -> StyleCode:
-    """Several codes as one, in order."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *codes)
+def _placement(devices: Sequence[jax.Device] | None):
+    """Functions that put a batch, and what all of it shares, on devices."""
+    if devices is None:
+        return (lambda x: x), (lambda tree: tree)
+    mesh = Mesh(np.asarray(devices), ("data",))
+    batch, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+    return (lambda x: jax.device_put(x, batch)), (lambda tree: jax.device_put(tree, whole))
 
 
-def code_count(code: StyleCode) -> int:
-    """How many images a code holds styles for."""
-    return next(iter(code.values())).bias.shape[0]
+def _row(statistics: ContentStatistics, row: int) -> ContentStatistics:
+    """Those of one picture of a batch; running ones are one for the whole batch."""
+    return jax.tree.map(lambda x: np.asarray(x[min(row, len(x) - 1)])[None], statistics)
 
 
-def _encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:
-    """Of images uint8 [B, H, W, 3], or of the numbers [B] of known styles."""
-    model: StylizationNetwork = nnx.merge(graph, state)
-    known = bool(model.config.styles)
-    return model.encode_style(style if known else style.astype(jnp.float32) / 255)
-
-
-def _stylize(
-    graph: nnx.GraphDef, state: dict, images: Array, sizes: Array, code: StyleCode
-) -> tuple[Array, Array]:
-    """uint8 [B, H, W, 3], and the share of clipped values in the first sizes[b] rows, columns."""
-    model: StylizationNetwork = nnx.merge(graph, state)
-    stylized = model.stylize(images.astype(jnp.float32) / 255, code).astype(jnp.float32)
-    clipped = jnp.clip(stylized, 0, 1)
-    rows = jnp.arange(images.shape[1])[None, :, None] < sizes[:, 0, None, None]
-    columns = jnp.arange(images.shape[2])[None, None] < sizes[:, 1, None, None]
-    changed = (stylized != clipped) & (rows & columns)[..., None]
-    shares = changed.sum((1, 2, 3)) / (3 * sizes.prod(1))
-    return jnp.round(clipped * 255).astype(jnp.uint8), shares
+def _stacked(statistics: Sequence[ContentStatistics]) -> ContentStatistics:
+    """Statistics of several contents as those of one batch."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *statistics)

@@ -7,6 +7,7 @@ from jax import Array
 from din_jax.layers.blocks import Conv
 from din_jax.layers.codes import LayerCode
 from din_jax.ops.deformable import deformable_conv
+from din_jax.ops.extent import outside_cleared
 from din_jax.ops.normalization import Affine
 from din_jax.ops.widening import widen
 
@@ -57,7 +58,7 @@ class DeformableTransform(nnx.Module):
         return raw[..., : 2 * self.points], 2 * jax.nn.sigmoid(raw[..., 2 * self.points :])
 
     def __call__(self, x: Array, affine: Affine, code: LayerCode) -> Array:
-        normalized = affine(x)
+        normalized = outside_cleared(affine(x))
         offsets, mask = self.points_read(normalized)
         return deformable_conv(
             normalized, offsets, code.kernel, code.bias, mask=mask, dilation=self.dilation

@@ -9,7 +9,7 @@ at the cost of one style. Masks are not the same at every pixel: with them outpu
 Codes are those of a layer, or whole style codes, whose layers `at_level` picks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -33,13 +33,14 @@ class Blend(NamedTuple):
 class Regions(NamedTuple):
     """Each style in its region: y = sum_s m_s T_s(x), T_s with the region's own statistics.
 
-    masks: [S, B, H, W] of any size, none negative, resized to each map and divided by their sum at
-    every pixel; some mask must hold every pixel. The content is normalized by the statistics of
-    what each mask shows (Huang & Belongie 2017, section 7.2). `codes` may hold blends.
+    masks: [S, B, H, W] of any size, or such masks for each level by its name; none negative,
+    resized to each map and divided by their sum at every pixel; some mask must hold every pixel.
+    The content is normalized by the statistics of what each mask shows (Huang & Belongie 2017,
+    section 7.2). `codes` may hold blends.
     """
 
     codes: Sequence[Any]
-    masks: Array
+    masks: Array | Mapping[str, Array]
 
 
 LayerMixture = AnyCode | Blend | Regions
@@ -48,9 +49,12 @@ Mixture = StyleCode | Blend | Regions
 
 def at_level(mixture: Mixture, name: str) -> LayerMixture:
     """The same mixture of one level's codes."""
-    if isinstance(mixture, (Blend, Regions)):
-        return mixture._replace(codes=tuple(at_level(code, name) for code in mixture.codes))
-    return mixture[name]
+    if not isinstance(mixture, (Blend, Regions)):
+        return mixture[name]
+    mixture = mixture._replace(codes=tuple(at_level(code, name) for code in mixture.codes))
+    if isinstance(mixture, Regions) and isinstance(mixture.masks, Mapping):
+        mixture = mixture._replace(masks=mixture.masks[name])
+    return mixture
 
 
 def blended(code: AnyCode | Blend) -> AnyCode:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array, lax
 
@@ -44,17 +45,21 @@ def pool_moments(parts: Sequence[Moments], weights: Array) -> Moments:
     Args:
       parts: of one normalizer.
       weights: [number of parts], which share of the pixels each holds; sum 1.
+
+    Returns:
+      Of the type of the parts; NumPy's arrays are pooled by NumPy.
     """
-    stacked = Moments(*(None if p[0] is None else jnp.stack(p) for p in zip(*parts, strict=True)))
+    xp = np if isinstance(parts[0].mean, np.ndarray) else jnp
+    stacked = Moments(*(None if p[0] is None else xp.stack(p) for p in zip(*parts, strict=True)))
 
     def average(values: Array) -> Array:
-        return jnp.tensordot(jnp.asarray(weights, values.dtype), values, 1)
+        return xp.tensordot(xp.asarray(weights, values.dtype), values, 1)
 
     mean = average(stacked.mean)
     away = stacked.mean - mean[None]
     variance, covariance = stacked.variance, stacked.covariance
     if variance is not None:
-        variance = average(variance + jnp.square(away))
+        variance = average(variance + xp.square(away))
     if covariance is not None:
         covariance = average(covariance + away[..., :, None] * away[..., None, :])
     return Moments(mean, variance, covariance)

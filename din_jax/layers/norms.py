@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from din_jax.ops.normalization import instance_norm
+from din_jax.layers.measuring import measured
+from din_jax.layers.normalizers import Instance
 from din_jax.ops.widening import widen
 
 
@@ -20,7 +21,8 @@ class InstanceNorm(nnx.Module):
         with jax.named_scope("norm"):
             numbers = (p[...].astype(x.dtype) for p in (self.scale, self.bias))
             scale, bias = (p[None, None, None] for p in numbers)
-            return instance_norm(x) * scale + bias
+            normalizer = Instance()
+            return normalizer.affine(measured(normalizer, x))(x) * scale + bias
 
 
 class BatchNorm(nnx.BatchNorm):

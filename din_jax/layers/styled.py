@@ -11,6 +11,7 @@ import jax
 from jax import Array
 
 from din_jax.layers.codes import AnyCode
+from din_jax.layers.measuring import measured
 from din_jax.layers.mixtures import LayerMixture, Regions, blended, masks_on
 from din_jax.layers.normalizers import Moments, Normalizer
 from din_jax.layers.sources import Source, Transform
@@ -38,8 +39,8 @@ class StyledLayer:
         """What the layer normalizes `x` by unless it is given: of the map, or of each region."""
         if isinstance(mixture, Regions):
             masks = masks_on(mixture.masks, x, len(mixture.codes))
-            return tuple(self.normalizer.statistics(x, mask) for mask in masks)
-        return self.normalizer.statistics(x)
+            return tuple(measured(self.normalizer, x, mask) for mask in masks)
+        return measured(self.normalizer, x)
 
     def __call__(
         self, x: Array, mixture: LayerMixture, statistics: LayerStatistics | None = None

@@ -81,6 +81,13 @@ class StylizationNetwork(nnx.Module):
             {name: make_transform(config, c, rngs) for name, c in channels.items()}
         )
 
+    @property
+    def scales(self) -> dict[str, int]:
+        """Pixels of the content along a side of a pixel of each level's map."""
+        return {
+            name: 8 if self.encoder is None else 1 << (int(name[-1]) - 1) for name in self.levels
+        }
+
     def layer(self, name: str) -> StyledLayer:
         """The styled layer of a level: source, normalizer and transform."""
         return StyledLayer(self.normalizers[name], self.deformations[name], self.codes[name])
@@ -168,3 +175,8 @@ class StylizationNetwork(nnx.Module):
     def __call__(self, content: Array, style: Array) -> Array:
         """encode_style, then stylize."""
         return self.stylize(content, self.encode_style(style))
+
+
+def abstract_network(config: ModelConfig, vgg: VGGBackbone | None = None) -> StylizationNetwork:
+    """The network with shapes and types in the place of arrays; nothing is drawn or computed."""
+    return nnx.eval_shape(lambda: StylizationNetwork(config, vgg, rngs=nnx.Rngs(0)))

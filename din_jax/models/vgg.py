@@ -15,32 +15,25 @@ from din_jax.layers.blocks import Conv, relu
 from din_jax.ops.convolution import conv2d
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.ops.resizing import max_pool, upsample_nearest
+from din_jax.vgg_layout import CHANNELS, LAYERS
 
-# (convolutions, channels) of each block; a pool follows each block.
-BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 VGGParams = Mapping[str, Mapping[str, Array]]
 
 
 def conv_shapes() -> dict[str, tuple[int, int, int, int]]:
     """Name to HWIO kernel shape of the sixteen convolutions, in order."""
-    shapes, inputs = {}, 3
-    for block, (count, channels) in enumerate(BLOCKS, 1):
-        for i in range(1, count + 1):
-            shapes[f"conv{block}_{i}"] = (3, 3, inputs, channels)
-            inputs = channels
-    return shapes
+    return {name: (3, 3, *channels) for name, channels in CHANNELS.items()}
 
 
 def layers_up_to(layer: str) -> list[str]:
     """Convolution names from conv1_1 to the one before `layer` ("relu4_1" gives conv1_1..4_1)."""
-    names = list(conv_shapes())
+    names = list(CHANNELS)
     return names[: names.index(layer.replace("relu", "conv")) + 1]
 
 
 def deepest(layers: Sequence[str]) -> str:
     """The last of some relu names in network order."""
-    order = [name.replace("conv", "relu") for name in conv_shapes()]
-    return max(layers, key=order.index)
+    return max(layers, key=LAYERS.index)
 
 
 def vgg_features(

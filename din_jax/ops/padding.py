@@ -1,28 +1,22 @@
-"""Borders of feature maps: reflected, or repeated.
-
-On CPU a border is written into the padded map in place, by a loop. As a concatenation of the map
-with small strips of it, or as `.at[].set`, XLA makes it part of whatever loop reads it, where LLVM
-turns the choice between map and strip into masked loads that point far outside the strip, and the
-processor takes up to a hundred times as long over each where that memory is not mapped
-(docs/SLOW_STATE.md). A loop is what XLA on CPU does not fuse; `lax.optimization_barrier` is taken
-out before it fuses.
-"""
+"""Borders of feature maps: reflected, repeated, or zero; of the pictures in them (`ops.extent`)."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
-from din_jax.ops.forms import resolve_form
+from din_jax.ops import extent
+from din_jax.ops.cpu.padding import reflect_in_place, repeat_in_place
+from din_jax.ops.forms import by_platform
 
 
 def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
     """Mirrors `rows` and `columns` at each border, the border itself not repeated.
 
     Reflection needs a map larger than the padding; a smaller one is refused at trace time, where
-    PyTorch raises and NumPy folds several times. Reverse mode only on CPU, but for
-    what is traced inside `default_form("conv")`.
+    PyTorch raises and NumPy folds several times. Reverse mode only, but inside
+    `default_form("conv")`.
 
     Args:
       x: [B, H, W, C] with H > rows and W > columns.
@@ -36,14 +30,37 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
       ValueError: the map is not larger than the padding.
     """
     columns = rows if columns is None else columns
+    check_reflection(x, rows, columns)
+    if not rows and not columns:
+        return x
+    return by_platform(reflect_in_place, concatenate_reflection, x, rows=rows, columns=columns)
+
+
+def check_reflection(x: Array, rows: int, columns: int):
+    """Raises ValueError where `reflect_pad` does."""
     h, w = x.shape[1:3]
     if h <= rows or w <= columns:
         raise ValueError(
             f"Reflect padding by {rows} x {columns} needs a map larger than that, not {h} x {w}: "
             "give a larger image."
         )
-    if resolve_form() == "shift":
-        return _pad_in_place(x, rows, columns, True)
+
+
+def check_border(x: Array, width: int, halo: bool):
+    """Raises ValueError for a map that has no room for the border, reflected or its own halo."""
+    if not halo:
+        check_reflection(x, width, width)
+    elif min(x.shape[1:3]) <= 2 * width:
+        raise ValueError(
+            f"A map with a halo of {width} on each side is larger than {2 * width} x {2 * width}, "
+            f"not {x.shape[1]} x {x.shape[2]}: cut the tile out with the pixels around it."
+        )
+
+
+def concatenate_reflection(x: Array, rows: int, columns: int) -> Array:
+    """`reflect_pad` of a map that is large enough, for other platforms than the CPU."""
+    if extent.current() is not None:
+        return _gathered(x, rows, columns, True)
     if rows:
         x = jnp.concatenate([x[:, rows:0:-1], x, x[:, -2 : -2 - rows : -1]], 1)
     if columns:
@@ -54,60 +71,35 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
 def repeat_border(x: Array) -> Array:
     """[B, H, W, C] to [B, H + 2, W + 2, C]: the outer rows and columns once more.
 
-    Reverse mode only on CPU.
+    Reverse mode only, but inside `default_form("conv")`.
     """
-    if resolve_form() == "shift":
-        return _pad_in_place(x, 1, 1, False)
+    return by_platform(repeat_in_place, _repeat_elsewhere, x)
+
+
+def _repeat_elsewhere(x: Array) -> Array:
+    if extent.current() is not None:
+        return _gathered(x, 1, 1, False)
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+
+
+def _gathered(x: Array, rows: int, columns: int, between: bool) -> Array:
+    """The border of each picture of `ops.extent`, mirrored at its pixels or, not `between`, at its
+    edge; the rest is anything.
+    """
+    sizes = extent.current().size_at(x)
+    for axis, width in ((1, rows), (2, columns)):
+        last = sizes[:, axis - 1, None] - 1
+        lines = jnp.arange(-width, x.shape[axis] + width)[None]
+        if between:
+            lines = jnp.where(lines > last, 2 * last - lines, jnp.abs(lines))
+        else:
+            lines = jnp.minimum(lines, last)
+        lines = jnp.clip(lines, 0, x.shape[axis] - 1)
+        take = functools.partial(jnp.take, axis=axis - 1)
+        x = jax.vmap(take)(x, lines) if width else x
+    return x
 
 
 def zero_border(x: Array, width: int) -> Array:
     """[B, H, W, C] to [B, H + 2 width, W + 2 width, C], zeros around it."""
     return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _pad_in_place(x: Array, rows: int, columns: int, between: bool) -> Array:
-    """The map mirrored at its border pixels or, not `between`, at its edge."""
-    padded = jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
-    for axis, width in ((1, rows), (2, columns)):
-        padded = _each_border_line(padded, axis, width, between, _copy_outside)
-    return padded
-
-
-def _pad_forward(x: Array, rows: int, columns: int, between: bool) -> tuple[Array, None]:
-    return _pad_in_place(x, rows, columns, between), None
-
-
-def _pad_backward(rows: int, columns: int, between: bool, _: None, gradient: Array):
-    for axis, width in ((2, columns), (1, rows)):
-        gradient = _each_border_line(gradient, axis, width, between, _add_inside)
-    h, w = gradient.shape[1:3]
-    return (gradient[:, rows : h - rows, columns : w - columns],)
-
-
-_pad_in_place.defvjp(_pad_forward, _pad_backward)
-
-
-def _each_border_line(padded: Array, axis: int, width: int, between: bool, change) -> Array:
-    """`change`(padded, axis, line outside, its mirror) for the `width` lines of both ends."""
-    last = padded.shape[axis] - 1
-
-    def one(i, padded):
-        outside = width - 1 - i // 2
-        inside = width + i // 2 + int(between)
-        first_end = i % 2 == 0
-        lines = [jnp.where(first_end, line, last - line) for line in (outside, inside)]
-        return change(padded, axis, *lines)
-
-    return lax.fori_loop(0, 2 * width, one, padded) if width else padded
-
-
-def _copy_outside(padded: Array, axis: int, outside: Array, inside: Array) -> Array:
-    line = lax.dynamic_slice_in_dim(padded, inside, 1, axis)
-    return lax.dynamic_update_slice_in_dim(padded, line, outside, axis)
-
-
-def _add_inside(padded: Array, axis: int, outside: Array, inside: Array) -> Array:
-    lines = (lax.dynamic_slice_in_dim(padded, line, 1, axis) for line in (inside, outside))
-    return lax.dynamic_update_slice_in_dim(padded, sum(lines), inside, axis)

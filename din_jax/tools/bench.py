@@ -34,10 +34,11 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import jax.numpy as jnp
 
-from din_jax.errors import UserError, exit_status
+from din_jax.command_line import Parser, check_least
+from din_jax.errors import exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.bench_cases import VARIANTS, Case, Program, jax_programs
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 # Of a case: functions without arguments that run it, by the name of their form.
 Forms = Callable[[Case], dict[str, Callable]]
@@ -156,9 +157,7 @@ def format_rows(rows: Sequence[Row], limits: dict[str, float]) -> str:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME")
     add("--sizes", nargs="+", type=int, default=[64, 128, 256, 512])
@@ -169,9 +168,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_flag(parser)
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
-    if min(flags.sizes) < 8 or min(flags.batches) < 1 or flags.rounds < 1:
-        raise UserError("--sizes must be at least 8, --batches and --rounds at least 1.")
-    check_flag(flags)
+    check_least(flags, sizes=8, batches=1, rounds=1, processes=1)
     return flags
 
 

@@ -1,6 +1,7 @@
 """The cases that `din_jax.tools.bench` times, and their forms in JAX."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,7 @@ class Case:
     size: int
     batch: int
     direction: str  # "forward" or "both": with the gradients to map, kernel and bias
+    dtype: str = "float32"  # of the map; gradients have its type too
 
     @property
     def channels(self) -> int:
@@ -102,23 +104,65 @@ class Program:
     run: Callable[[], Any]
     flops: float | None = None  # XLA's count
     bytes: float | None = None  # XLA's count of bytes accessed
+    start: Callable[[], Any] | None = None  # as `run`, but does not wait for the device
+    compile_seconds: float | None = None  # tracing included
+    memory: int | None = None  # bytes that arguments, results and temporaries take together
+
+
+def named_forms(case: Case) -> dict[str, Callable]:
+    """The forms that `din_jax.ops` has for a case, by the names that it has for them."""
+    v = case.what
+    if v.kind != "standard":
+        named = {"fast": "taps"} if v.kind == "deformable" else {"fast": "the only one"}
+        return {named.get(name, name): form for name, form in jax_forms(case).items()}
+    names = ["matmul", "vmap"]
+    if v.side in (3, 5) and v.groups_of(case.channels) < case.channels and case.dtype == "float32":
+        names.append("winograd")
+    return {
+        name: lambda x, kernel, bias, name=name: dynamic_instance_norm(x, kernel, bias, name)
+        for name in names
+    }
 
 
 def jax_programs(case: Case) -> dict[str, Program]:
     """Each form compiled for the case."""
-    inputs = [jnp.asarray(x) for x in case.inputs().values()]
-    programs = {}
-    for name, function in jax_forms(case).items():
-        if case.direction == "both":
-            function = _with_gradients(function)
-        compiled = jax.jit(function).lower(*inputs).compile()
-        cost = compiled.cost_analysis() or {}
-        programs[name] = Program(
-            lambda compiled=compiled: jax.block_until_ready(compiled(*inputs)),
-            cost.get("flops"),
-            cost.get("bytes accessed"),
-        )
-    return programs
+    inputs = device_inputs(case)
+    forms = jax_forms(case).items()
+    return {name: compile_program(in_direction(case, form), *inputs) for name, form in forms}
+
+
+def device_inputs(case: Case) -> list[jax.Array]:
+    """The case's inputs; offsets are float32 whatever the type of the map."""
+    return [
+        jnp.asarray(x, jnp.float32 if name == "offsets" else case.dtype)
+        for name, x in case.inputs().items()
+    ]
+
+
+def in_direction(case: Case, form: Callable) -> Callable:
+    """A form with its gradients, if the case has them."""
+    return _with_gradients(form) if case.direction == "both" else form
+
+
+def compile_program(function: Callable, *inputs: Any) -> Program:
+    """The function compiled for these inputs, which it is run on."""
+    start = time.perf_counter()
+    compiled = jax.jit(function).lower(*inputs).compile()
+    seconds = time.perf_counter() - start
+    cost = compiled.cost_analysis() or {}
+    memory = compiled.memory_analysis()
+    return Program(
+        lambda: jax.block_until_ready(compiled(*inputs)),
+        cost.get("flops"),
+        cost.get("bytes accessed"),
+        lambda: compiled(*inputs),
+        seconds,
+        memory
+        and memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes,
+    )
 
 
 def _with_gradients(function: Callable) -> Callable:

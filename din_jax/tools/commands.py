@@ -1,10 +1,13 @@
 """din_jax's commands: din-jax COMMAND ..., or from a clone python -m din_jax COMMAND ...
 
+    din-jax photo.jpg painting.jpg     paints the first in the style of the second
+
 Each answers `din-jax COMMAND --help`.
 """
 
 import importlib
 import sys
+from pathlib import Path
 
 from din_jax.errors import UserError, exit_status, loading
 
@@ -13,16 +16,23 @@ from din_jax.errors import UserError, exit_status, loading
 COMMANDS = {
     "train": ("din_jax.tools.train", "trains a model, or goes on with a run"),
     "evaluate": ("din_jax.tools.evaluate", "paints every content in every style, and measures"),
+    "stylize": ("din_jax.tools.stylize", "paints pictures and videos in styles of your choice"),
+    "info": ("din_jax.tools.info", "what a model or a style bank is, versions, devices"),
     "demo": ("din_jax.tools.demo", "paints with the included model"),
     "prepare": ("din_jax.data.prepare", "turns MS-COCO's and WikiArt's archives into data sets"),
     "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
     "curves": ("din_jax.evaluation.curves", "several runs' losses over their steps"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
+    "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
+    "controls": ("din_jax.tools.controls", "paints a sheet of every control"),
+    "bank": ("din_jax.tools.bank", "styles encoded once, painted by name"),
     "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),
     "pack": ("din_jax.tools.pack", "makes one model file of a run"),
     "flops": ("din_jax.tools.flops", "counts operations, beside the paper's table 1"),
     "profile": ("din_jax.tools.profile", "where the time of a picture goes"),
-    "bench": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
+    "bench": ("din_jax.tools.rates", "pictures a second, and the memory that they take"),
+    "convolutions": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
+    "accelerator": ("din_jax.tools.accelerator", "all measurements on a GPU, in nine minutes"),
     "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),
 }
 
@@ -33,12 +43,20 @@ def main() -> int:
     if name in ("--help", "-h"):
         width = max(map(len, COMMANDS))
         lines = [f"    {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
-        print("\n".join([__doc__, *lines]))
-        return 0
+        return exit_status(lambda: print("\n".join([__doc__, *lines])))
+    arguments = sys.argv[2:]
+    if name not in COMMANDS and _names_picture(name) and arguments:
+        # Not as a word of its own: a third path would be one more style.
+        name, arguments = "stylize", [name, f"--style={arguments[0]}", *arguments[1:]]
     if name in COMMANDS:
         # As if the command had been started by itself.
-        sys.argv = [f"din-jax {name}", *sys.argv[2:]]
+        sys.argv = [f"din-jax {name}", *arguments]
     return run(name)
+
+
+def _names_picture(argument: str) -> bool:
+    """Whether it is a content, and not a command that has been misspelled."""
+    return argument == "-" or Path(argument).exists() or Path(argument).suffix != ""
 
 
 def run(name: str) -> int:

@@ -15,15 +15,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from din_jax.command_line import Parser
 from din_jax.config import Config
 from din_jax.errors import exit_status
 from din_jax.tools.config_files import is_preset, read_config_file
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     directions = parser.add_subparsers(dest="direction", required=True)
     out = directions.add_parser("to-torch", help="a model of this program's to a state dict")
     out.add_argument("model", help="run directory or .safetensors model file")

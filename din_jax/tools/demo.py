@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 
@@ -17,9 +19,7 @@ PICTURES = 5  # drawn contents, and drawn styles
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--content", default="", help="picture or folder; default: drawn scenes")
     parser.add_argument("--style", default="", help="picture or folder; default: drawn textures")
     parser.add_argument("--output", default="runs/demo-pictures", help="folder to write to")
@@ -51,8 +51,7 @@ def run(flags: argparse.Namespace):
     from din_jax.inference.engine import Engine
     from din_jax.weights.models import load_model
 
-    if flags.size < 32:
-        raise UserError(f"--size must be at least 32 pixels, not {flags.size}.")
+    check_least(flags, " pixels", size=SMALLEST_SIDE)
     contents = read_or_draw(flags.content, "content", flags.size)
     styles = read_or_draw(flags.style, "style", flags.size)
     engine = Engine(load_model(MODEL), batch=len(styles))

@@ -7,7 +7,6 @@ counting is that of `din_jax.tools.operations`; the paper's column is for 512 x 
 network is counted without its norms, as the paper's figures for it hold none.
 """
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -20,13 +19,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from din_jax.config import ModelConfig
+from din_jax.command_line import Parser
+from din_jax.config import SMALLEST_SIDE, ModelConfig
 from din_jax.errors import UserError, exit_status
 from din_jax.layers.blocks import Conv
 from din_jax.layers.normalizers import Instance
 from din_jax.layers.styled import StyledLayer
 from din_jax.layers.transforms import KernelTransform
-from din_jax.models.network import StylizationNetwork
+from din_jax.models.network import StylizationNetwork, abstract_network
 from din_jax.models.vgg import VGGDecoder, VGGParams, conv_shapes, layers_up_to, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.tools.operations import Operations, count_operations
@@ -91,8 +91,8 @@ def count_table(size: int = PAPER_SIZE) -> list[Row]:
     Raises:
       UserError: a size that the deepest network, relu5_1 of VGG-19, does not divide.
     """
-    if size < 32 or size % 16:
-        raise UserError(f"--size must be a multiple of 16 from 32 up, not {size}.")
+    if size < SMALLEST_SIDE or size % 16:
+        raise UserError(f"--size must be a multiple of 16 from {SMALLEST_SIDE} up, not {size}.")
     levels = [f"relu{block}_1" for block in range(1, 6)]
     johnson = dataclasses.replace(
         DIN, separable=False, levels=1, encoder_norm="none", decoder_norm="none"
@@ -115,7 +115,7 @@ Count = tuple[Operations, int]
 
 def _content_network(config: ModelConfig, size: int, nets: bool = False) -> dict[str, Count]:
     """Encoder and decoder; with `nets` the styled layers, in the decoder, and their nets too."""
-    model = nnx.eval_shape(lambda: StylizationNetwork(config, rngs=nnx.Rngs(0)))
+    model = abstract_network(config)
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     style = jax.ShapeDtypeStruct((1, size // 8, size // 8, 512), jnp.float32)
     maps = _shapes(model.encoder, image)
@@ -244,12 +244,12 @@ def _unit(value: float, scale: float, digits: int) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=PAPER_SIZE, help="side of the image in pixels")
-    parser.add_argument("--json", action="store_true", help="one JSON list of rows instead")
-    options = parser.parse_args(arguments)
 
     def command() -> None:
+        parser = Parser(__doc__.splitlines()[0])
+        parser.add_argument("--size", type=int, default=PAPER_SIZE, help="side in pixels")
+        parser.add_argument("--json", action="store_true", help="one JSON list of rows instead")
+        options = parser.parse_args(arguments)
         rows = count_table(options.size)
         if options.json:
             print(json.dumps([row.to_dict() for row in rows], indent=2))

@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 
-from din_jax.ops.convolution import default_form
+from din_jax.ops.forms import default_form
 
 # Scope name to operations per element.
 WEIGHTS = {"bias": 1, "norm": 2, "relu": 1, "max_pool": 1}

@@ -6,8 +6,9 @@
 In turn, in several fresh processes one after the other: an update as `train.py` runs it, with the
 targets of content and style computed in it ("fresh"), with them kept (config.data.kept_crops), and
 kept with the factors of products rounded to bfloat16 (config.train.products); and its parts: the
-network forward and backward, VGG-19 forward, and forward and backward to the picture. The last
-column is the part of a square float32 matrix product's speed that a part's multiply-adds reach:
+network forward and backward, the optimizer, VGG-19 forward, and forward and backward to the
+picture. The last column is the part of a square float32 matrix product's speed that the
+multiply-adds reach:
 Winograd's products take fewer than are counted, so that it can exceed 100 %. VGG-19's weights are
 random: they decide nothing here.
 """
@@ -17,23 +18,21 @@ import dataclasses
 import json
 import statistics
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from din_jax.config import Config
+from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE, Config
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
-from din_jax.tools.config_files import read_config_file
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 DEFAULT = "din:portable"
 FRESH = "step, fresh targets"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--config", default=DEFAULT, help="settings of the model and its losses")
     add("--batch", type=int, default=4, help="pairs a step")
@@ -42,11 +41,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_flag(parser)
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
-    if min(flags.batch, flags.rounds) < 1 or flags.crop < 32 or flags.crop % 8:
-        raise UserError(
-            "--batch and --rounds must be at least 1, --crop a multiple of 8 from 32 up."
-        )
-    check_flag(flags)
+    check_least(flags, batch=1, rounds=1, crop=SMALLEST_SIDE, processes=1)
+    if flags.crop % 8:
+        raise UserError(f"--crop must be a multiple of 8, not {flags.crop}.")
     return flags
 
 
@@ -60,19 +57,28 @@ def with_flags(config: Config, batch: int, crop: int) -> Config:
     )
 
 
-def programs_of(config: Config) -> tuple[dict[str, Any], dict[str, int]]:
-    """Everything that is timed, by name, and the multiply-adds of its parts."""
+class Part(NamedTuple):
+    """A function and its inputs; in which precision its products are, and its multiply-adds."""
+
+    function: Callable
+    inputs: tuple
+    products: str
+    macs: int | None = None
+
+
+def parts_of(config: Config) -> dict[str, Part]:
+    """The steps and their parts, by name; nothing is compiled but what makes their inputs."""
     import jax
     import jax.numpy as jnp
     import numpy as np
+    import optax
 
     from din_jax.models.network import VGGBackbone
     from din_jax.models.vgg import vgg_features
-    from din_jax.tools.bench_cases import Program
     from din_jax.tools.operations import count_operations
     from din_jax.training.optimizer import make_optimizer
     from din_jax.training.state import Network, create_state
-    from din_jax.training.step import Objective, layers_read, make_train_step
+    from din_jax.training.step import Objective, layers_read, make_train_step, to_float
     from din_jax.weights import random_vgg19
 
     layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
@@ -84,25 +90,17 @@ def programs_of(config: Config) -> tuple[dict[str, Any], dict[str, int]]:
     frozen = network.frozen()
     objective = Objective.of(config, weights.preprocessing)
     optimizer = make_optimizer(config.optim, config.train.steps)
-    start = jax.jit(lambda key: create_state(network, optimizer, key))(jax.random.key(0))
+    average = config.optim.average > 0
+    start = jax.jit(lambda key: create_state(network, optimizer, key, average=average))(
+        jax.random.key(0)
+    )
     shape = (config.train.batch, config.data.crop, config.data.crop, 3)
     rng = np.random.default_rng(0)
     fresh = {kind: jnp.asarray(rng.integers(0, 256, shape, np.uint8)) for kind in
              ("content", "style")}  # fmt: skip
-    images = {kind: x.astype(jnp.float32) / 255 for kind, x in fresh.items()}
+    images = {kind: to_float(x, config.train.compute_dtype) for kind, x in fresh.items()}
     targets = jax.jit(objective.targets)(vgg, images["content"], images["style"])
     kept = fresh | {"targets": targets}
-    found: dict[str, Program] = {}
-
-    def add(name: str, function: Any, *inputs: Any, products: str = "float32") -> None:
-        with jax.default_matmul_precision(products):
-            compiled = jax.jit(function).lower(*inputs).compile()
-        found[name] = Program(lambda: jax.block_until_ready(compiled(*inputs)))
-
-    step = make_train_step(network, objective, optimizer, config)
-    add(FRESH, step, start, fresh, vgg, frozen)
-    add("step, kept targets", step, start, kept, vgg, frozen)
-    add("step, kept, bfloat16", step, start, kept, vgg, frozen, products="bfloat16")
 
     def painted(params, content, style):
         model = network.module(params, start.batch_stats, frozen, training=True)
@@ -117,18 +115,38 @@ def programs_of(config: Config) -> tuple[dict[str, Any], dict[str, int]]:
 
         return jax.grad(total)
 
+    def updated(state, gradient):
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        return optax.apply_updates(state.params, updates), opt_state
+
     pair = images["content"], images["style"]
-    add("network, both ways", squares(painted), start.params, *pair)
-    add("VGG-19, forward", seen, images["content"])
-    for products in ("float32", "bfloat16"):
-        name = f"VGG-19, both ways, {products}"
-        add(name, squares(seen), images["content"], products=products)
     once = count_operations(seen, images["content"]).macs
     # Back to the picture as many again; the network's way back, to its parameters too, twice that.
-    macs = {"VGG-19, forward": once}
-    macs |= {f"VGG-19, both ways, {name}": 2 * once for name in ("float32", "bfloat16")}
-    macs["network, both ways"] = 3 * count_operations(painted, start.params, *pair).macs
-    return found, macs
+    both_ways = 3 * count_operations(painted, start.params, *pair).macs
+    step = make_train_step(network, objective, optimizer, config)
+    afresh = Part(step, (start, fresh, vgg, frozen), "float32", both_ways + 4 * once)
+    known = Part(step, (start, kept, vgg, frozen), "float32", both_ways + 2 * once)
+    vgg_both = Part(squares(seen), (images["content"],), "float32", 2 * once)
+    return {
+        FRESH: afresh,
+        "step, kept targets": known,
+        "step, kept, bfloat16": known._replace(products="bfloat16"),
+        "network, both ways": Part(squares(painted), (start.params, *pair), "float32", both_ways),
+        "optimizer": Part(updated, (start, start.params), "float32"),
+        "VGG-19, forward": Part(seen, (images["content"],), "float32", once),
+        "VGG-19, both ways, float32": vgg_both,
+        "VGG-19, both ways, bfloat16": vgg_both._replace(products="bfloat16"),
+    }
+
+
+def compile_part(part: Part) -> Any:
+    """The part as a `bench_cases.Program`."""
+    import jax
+
+    from din_jax.tools.bench_cases import compile_program
+
+    with jax.default_matmul_precision(part.products):
+        return compile_program(part.function, *part.inputs)
 
 
 def measured(flags: argparse.Namespace) -> dict[str, Any]:
@@ -137,11 +155,12 @@ def measured(flags: argparse.Namespace) -> dict[str, Any]:
     import jax
 
     from din_jax.tools.bench import ceilings, measure
+    from din_jax.tools.config_files import read_config_file
 
-    config = with_flags(read_config_file(flags.config), flags.batch, flags.crop)
-    programs, macs = programs_of(config)
+    parts = parts_of(with_flags(read_config_file(flags.config), flags.batch, flags.crop))
+    programs = {name: compile_part(part) for name, part in parts.items()}
     rows = [
-        {"part": name, "ms": statistics.median(times), "macs": macs.get(name)}
+        {"part": name, "ms": statistics.median(times), "macs": parts[name].macs}
         for name, times in measure(programs, flags.rounds).items()
     ]
     peak = ceilings(flags.rounds)["multiply_adds"]

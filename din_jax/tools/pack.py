@@ -9,13 +9,12 @@ a model file.
 import argparse
 import sys
 
+from din_jax.command_line import Parser
 from din_jax.errors import UserError, exit_status
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("run", help="run directory, or another model file")
     parser.add_argument("output", help="file to write, ending in .safetensors")
     parser.add_argument("--step", help='a number or "best"; default: the newest checkpoint')

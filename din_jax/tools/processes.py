@@ -38,12 +38,6 @@ def add_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_flag(flags: argparse.Namespace) -> None:
-    """Raises UserError for less than one process."""
-    if flags.processes < 1:
-        raise UserError(f"--processes must be at least 1, not {flags.processes}.")
-
-
 def in_processes(module: str, arguments: Sequence[str], count: int) -> list[dict[str, Any]]:
     """What `python -m module ARGUMENTS --processes 1 --json` prints, `count` times.
 

@@ -1,13 +1,14 @@
 """Where the time of stylization goes, part by part, on this machine.
 
-    python -m din_jax.tools.profile [--checkpoint MODEL] [--size 512] [--batch 1] [--processes 5]
-                                    [--json]
+    python -m din_jax.tools.profile [--checkpoint MODEL] [--size 512] [--batch 1]
+                                    [--products float32] [--processes 5] [--json]
 
-Every part of the network of `configs/din.py` is compiled and run by itself, all in turn, and beside
-them the whole; that in several fresh processes one after the other, of whose medians the median,
-least and largest are given. GMAC counts multiply-adds; GMAC/s over the percentage of what a square
-matrix product reaches in the same run. The parts' sum differs from the whole by what fusing across
-their borders saves or costs.
+Every part of the network of `configs/din.py`, as the engine runs it, is compiled and run by itself,
+all in turn, and beside them the whole; that in several fresh processes one after the other, of
+whose medians the median, least and largest are given. GMAC counts multiply-adds; GMAC/s over the
+percentage of what a square matrix product reaches in the same run; MB is the memory between input
+and output. The parts' sum differs from the whole by what fusing across their borders saves or
+costs.
 """
 
 import argparse
@@ -17,18 +18,21 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from din_jax.command_line import Parser, check_least
+from din_jax.config import PRODUCTS, SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.demo import MODEL
-from din_jax.tools.processes import add_flag, check_flag, in_processes, spread
+from din_jax.tools.processes import add_flag, in_processes, spread
 
 
 class Part(NamedTuple):
-    """A function of (state, *inputs), its inputs, and its multiply-adds."""
+    """A function of (state, *inputs), its inputs, its multiply-adds and temporary memory."""
 
     function: Callable
     inputs: tuple
     macs: int
+    megabytes: float
 
 
 def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part], Any]:
@@ -55,7 +59,9 @@ def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part
             return function(nnx.merge(graph, state), *inputs)
 
         compiled = jax.jit(run).lower(state, *inputs).compile()
-        found[name] = Part(compiled, inputs, count_operations(run, state, *inputs).macs)
+        macs = count_operations(run, state, *inputs).macs
+        temporary = compiled.memory_analysis().temp_size_in_bytes / 1e6
+        found[name] = Part(compiled, inputs, macs, temporary)
         return compiled(state, *inputs)
 
     def cut(x: Any, like: Any) -> Any:
@@ -92,34 +98,32 @@ def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--checkpoint", default=MODEL, help="run directory or .safetensors model file")
     add("--vgg", default="", help="VGG-19 weights, for a model that contains one")
     add("--size", type=int, default=512, help="of the pictures, in pixels")
     add("--batch", type=int, default=1, help="pictures at once")
+    add("--products", default=PRODUCTS[0], choices=PRODUCTS, help="of its 1x1 convolutions")
     add("--rounds", type=int, default=9, help="timed runs of each part")
     add_flag(parser)
     add("--json", action="store_true", help="JSON instead of a table")
     flags = parser.parse_args(arguments)
-    if flags.size < 32 or min(flags.batch, flags.rounds) < 1:
-        raise UserError("--size must be at least 32, --batch and --rounds at least 1.")
-    check_flag(flags)
+    check_least(flags, size=SMALLEST_SIDE, batch=1, rounds=1, processes=1)
     return flags
 
 
 def measured(flags: argparse.Namespace) -> dict[str, Any]:
-    """{"device", "peak", "rows": [{"part", "ms", "macs"}]} of this process, "whole" last."""
+    """{"device", "peak", "rows": [{"part", "ms", "macs", "megabytes"}]}, "whole" last."""
     keep_freed_memory()
     import jax
 
+    from din_jax.inference.fold import for_inference
     from din_jax.tools.bench import ceilings, measure
     from din_jax.tools.bench_cases import Program
     from din_jax.weights.models import load_model
 
-    model = load_model(flags.checkpoint, vgg=flags.vgg).model
+    model = for_inference(load_model(flags.checkpoint, vgg=flags.vgg).model, flags.products)
     found, state = parts(model, (flags.size, flags.size), flags.batch)
     programs = {
         name: Program(lambda p=part: jax.block_until_ready(p.function(state, *p.inputs)))
@@ -127,7 +131,12 @@ def measured(flags: argparse.Namespace) -> dict[str, Any]:
     }
     peak = ceilings(flags.rounds)["multiply_adds"]
     rows = [
-        {"part": name, "ms": statistics.median(times), "macs": found[name].macs}
+        {
+            "part": name,
+            "ms": statistics.median(times),
+            "macs": found[name].macs,
+            "megabytes": found[name].megabytes,
+        }
         for name, times in measure(programs, flags.rounds).items()
     ]
     return {"device": str(jax.devices()[0]), "peak": peak, "rows": rows}
@@ -147,6 +156,8 @@ def with_sum(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of all parts, their sum and the whole, of those of all parts and the whole."""
     *of_parts, whole = [row for row in rows if row["part"] != "sum of parts"]
     total = {key: sum(row[key] for row in of_parts) for key in ("ms", "macs")}
+    # Parts run one after the other: the largest is what is needed.
+    total["megabytes"] = max(row["megabytes"] for row in of_parts)
     return [*of_parts, {"part": "sum of parts", **total}, whole]
 
 
@@ -159,13 +170,14 @@ def run(arguments: Sequence[str]) -> None:
     if flags.json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{'part':18} {'median ms':>9} {'from-to':>13} {'GMAC':>7} {'GMAC/s':>7} {'%':>4}")
+    head = f"{'part':18} {'median ms':>9} {'from-to':>13} {'GMAC':>7} {'GMAC/s':>7} {'%':>4}"
+    print(f"{head} {'MB':>6}")
     for row in found["rows"]:
         speed = 1e3 * row["macs"] / row["ms"]
         ends = f"{row['low']:.1f}-{row['high']:.1f}"
         print(
             f"{row['part']:18} {row['ms']:9.1f} {ends:>13} {row['macs'] / 1e9:7.3f} "
-            f"{speed / 1e9:7.1f} {100 * speed / found['peak']:4.0f}"
+            f"{speed / 1e9:7.1f} {100 * speed / found['peak']:4.0f} {row['megabytes']:6.0f}"
         )
 
 

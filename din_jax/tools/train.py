@@ -2,7 +2,8 @@
 
 Any field is overridden on the command line: --config.optim.learning_rate=3e-4, a list as
 --config.model.widths=8,16,32. A work directory that holds checkpoints of the same settings is
-resumed. On several hosts, start the same command on each with --distributed.
+resumed. On several hosts, start the same command on each with --distributed, or where JAX detects
+no cluster with --coordinator HOST:PORT --processes N --process I.
 """
 
 import sys
@@ -13,11 +14,11 @@ from absl import app, flags, logging
 from din_jax.config import Config
 from din_jax.errors import UserError, exit_status, loading, stop_if_interrupted
 from din_jax.memory import keep_freed_memory
+from din_jax.tools import cluster
 from din_jax.tools.config_files import define_flag, parse_flags
 
 _CONFIG = define_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: checkpoints, metrics, pictures.")
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod or cluster.")
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -29,6 +30,7 @@ def parse(argv: list[str]) -> list[str]:
         raise UserError(
             "--workdir must name the run's directory, but is empty; give one, such as runs/din."
         )
+    cluster.check()
     return rest
 
 
@@ -37,11 +39,8 @@ def train(_: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # orbax tells each file it touches
     config = Config.from_dict(_CONFIG.value.to_dict())
     keep_freed_memory()
+    cluster.join()
     # Imported here so that --help and a bad setting are answered before the libraries are loaded.
-    with loading():
-        import jax
-    if _DISTRIBUTED.value:
-        jax.distributed.initialize()
     with loading():
         from din_jax.training.loop import Trainer
     trainer = Trainer(config, Path(_WORKDIR.value))
@@ -53,8 +52,9 @@ def main() -> int:
     """Trains as `sys.argv` says; the exit status."""
     # absl's own help is of the module that was started, and ends with status 1.
     if {"--help", "-help", "-h"} & set(sys.argv[1:]):
-        print(f"{__doc__}\n{flags.FLAGS.module_help(sys.modules[__name__])}")
-        return 0
+        ours = (sys.modules[__name__], cluster)
+        text = "\n".join([__doc__, *map(flags.FLAGS.module_help, ours)])
+        return exit_status(lambda: print(text))
     flags.mark_flags_as_required(["config", "workdir"])
     return exit_status(lambda: app.run(train, flags_parser=parse))
 

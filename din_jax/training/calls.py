@@ -22,8 +22,8 @@ class Steps:
     the last: `done` < `count`, and the state is that before it.
 
     On GPU and TPU the steps are a loop on the device, one program for every count. XLA on CPU runs
-    what stands in a loop on one core (a step of 4 pairs at 128 px 1.44 s instead of 0.70), so there
-    each step is a program, started without waiting for the one before.
+    what stands in a loop on one core, so there each step is a program, started without waiting for
+    the one before.
 
     Args:
       step: of `make_train_step`.

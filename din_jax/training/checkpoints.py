@@ -3,10 +3,12 @@
 RUN/checkpoints/STEP/  orbax items: variables {"params", "batch_stats"} (all that inference reads;
                        averaged parameters where the run averages them), train {"opt_state",
                        "step"} (and "params", if "variables" holds averaged ones), input (the data
-                       iterator's position, where there is one), metrics {"loss"} of the validation
+                       iterator's position, where there is one), metrics {"loss"} of the validation,
+                       reports (what the loop keeps of its tables; absent in old runs)
 """
 
 from pathlib import Path
+from typing import Any
 
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
@@ -42,10 +44,14 @@ class Checkpoints:
         """Step of the newest checkpoint, or None."""
         return self.manager.latest_step()
 
-    def save(self, state: TrainState, iterator, loss: float):
-        """Starts writing the state; `loss` is the validation loss that "best" means.
+    def save(self, state: TrainState, iterator, loss: float, reports: dict[str, Any] | None = None):
+        """Starts writing the state.
 
-        `iterator` is grain's, or None where the input follows from the step.
+        Args:
+          state: what to save; a step that is saved already is left as it is.
+          iterator: grain's, or None where the input follows from the step.
+          loss: of the validation: what "best" means.
+          reports: whatever `reports` shall give of this step, as JSON can hold it.
         """
         step = int(state.step)
         if step in self.manager.all_steps():
@@ -54,6 +60,8 @@ class Checkpoints:
             "variables": ocp.args.StandardSave(_drop_empty(state.variables)),
             "train": ocp.args.StandardSave(_train_item(state)),
         }
+        if reports is not None:
+            items["reports"] = ocp.args.JsonSave(reports)
         if iterator is not None:
             import grain
 
@@ -79,6 +87,14 @@ class Checkpoints:
             opt_state=got.train["opt_state"],
             average=params if abstract.average else {},
         )
+
+    def reports(self) -> dict[str, Any]:
+        """What was given to the newest checkpoint as `reports`, or {}."""
+        step = self.latest()
+        if not (self.manager.directory / str(step) / "reports").exists():
+            return {}
+        items = ocp.args.Composite(reports=ocp.args.JsonRestore())
+        return self.manager.restore(step, args=items).reports
 
     def wait(self):
         """Returns when everything is on disk."""

@@ -28,6 +28,31 @@ Batch = dict[str, Any]
 KINDS = ("content", "style")
 
 
+def with_own_styles(batch: Batch, share: float, key: Array) -> Batch:
+    """The batch, in which some contents, each with probability `share`, are their own style.
+
+    The identity loss of Park & Lee 2019 (SANet, eq. 7) as pairs among the others: what such a pair
+    is held to is the content itself. Targets that are kept have those of contents as styles in
+    "own".
+    """
+    batch = dict(batch)
+    targets = dict(batch.get("targets", {}))
+    own = targets.pop("own", {})
+    if targets:
+        batch["targets"] = targets
+    if not share:
+        return batch
+    chosen = jax.random.bernoulli(key, share, (len(batch["content"]),))
+
+    def choose(mine: Array, other: Array) -> Array:
+        return jnp.where(chosen.reshape(-1, *[1] * (mine.ndim - 1)), mine, other)
+
+    batch["style"] = choose(batch["content"], batch["style"])
+    for name, values in own.items():
+        targets[name] = jax.tree.map(choose, values, targets[name])
+    return batch
+
+
 class HostFeed:
     """Batches of `data.pairs.make_batches`; each process reads its own part of them."""
 
@@ -44,6 +69,8 @@ class HostFeed:
         )
         self.iterator = iter(batches)
         self.most = config.train.steps_per_call
+        self.identity = config.data.identity
+        self.key = jax.random.key(config.seed)
         self.sharding = NamedSharding(mesh, PartitionSpec(None, DATA))
 
     def take(self, count: int) -> Batch:
@@ -57,9 +84,9 @@ class HostFeed:
 
         return jax.tree.map(send, *batches)
 
-    @staticmethod
-    def draw(arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
-        return jax.tree.map(lambda x: x[i], taken)
+    def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
+        batch = jax.tree.map(lambda x: x[i], taken)
+        return with_own_styles(batch, self.identity, jax.random.fold_in(self.key, step))
 
     def close(self):
         if hasattr(self.iterator, "close"):
@@ -99,12 +126,15 @@ class ResidentFeed:
 
     def _kept(self, pictures: Pictures, kind: str, objective: Objective, vgg: VGGParams) -> dict:
         compute = objective.content_targets if kind == "content" else objective.style_targets
+        says = f"{objective.computes} in {self.config.train.products}"
+        if kind == "content" and self.config.data.identity:
+            compute, says = objective.own_targets, f"{says}, also as styles"
         recipe = Recipe(
             kind,
             self.config.data.kept_crops,
             self.croppers[kind],
             lambda params, crops: compute(params, crops.astype(jnp.float32) / 255),
-            f"{objective.computes} in {self.config.train.products}",
+            says,
         )
         return keep_targets(pictures, recipe, vgg, folder=self.config.data.kept_folder)
 
@@ -114,7 +144,8 @@ class ResidentFeed:
     def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
         """The batch of a step: {"content", "style"}, and "targets" where they are kept."""
         batch: Batch = {}
-        keys = jax.random.split(jax.random.fold_in(self.key, step), 2 * len(KINDS))
+        step_key = jax.random.fold_in(self.key, step)
+        keys = jax.random.split(step_key, 2 * len(KINDS))
         for kind, key, crop_key in zip(KINDS, keys[::2], keys[1::2], strict=True):
             held = arrays[kind]
             if isinstance(held, PictureArrays):
@@ -130,6 +161,9 @@ class ResidentFeed:
                 numbers = rows // self.config.data.kept_crops
             if kind == "style" and self.config.model.styles:
                 batch["style_number"] = numbers
+        # Another key than those split off above.
+        own = jax.random.fold_in(step_key, len(keys))
+        batch = with_own_styles(batch, self.config.data.identity, own)
         return jax.lax.with_sharding_constraint(batch, self.split)
 
     def close(self):

@@ -21,11 +21,12 @@ from din_jax.training.mesh import (
     batch_sharding,
     local_batch,
     make_mesh,
+    on_any_process,
     replicated,
     state_shardings,
 )
 from din_jax.training.optimizer import make_optimizer
-from din_jax.training.reports import Average, Reports, finite
+from din_jax.training.reports import Average, Reports, Window, finite
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import Objective, layers_read, make_eval_step, make_train_step
 from din_jax.weights import VGGWeights, vgg19_of
@@ -62,6 +63,7 @@ class Trainer:
 
     def __init__(self, config: Config, run: Path):
         self.config, self.run = config, run
+        self._began = time.monotonic()
         self.mesh = make_mesh()
         local_batch(config.train.batch)  # refuses one that the devices do not divide
         claim_run(run, config)
@@ -140,7 +142,11 @@ class Trainer:
         return state
 
     def train(self) -> TrainState:
-        """Runs to `config.train.steps`, or until Ctrl-C or SIGTERM, and leaves a checkpoint."""
+        """Runs to `config.train.steps`, or until Ctrl-C or SIGTERM, and leaves a checkpoint.
+
+        A signal to any of several processes stops all of them at the same step: at the end of the
+        call in which it came, or of the next.
+        """
         config = self.config.train
         checkpoints = Checkpoints(self.run, self.config)
         resumed = checkpoints.latest()
@@ -149,17 +155,23 @@ class Trainer:
                 f"{self.run} is at step {resumed} already, past config.train.steps={config.steps}: "
                 "raise it, or choose another --workdir."
             )
+        kept: dict = {}
         if resumed is None:
             state = self.initial_state()
         else:
             state = checkpoints.restore(self.abstract, self.feed.iterator)
-        reports = Reports(self.run, resumed, config.steps, enabled=jax.process_index() == 0)
+            kept = checkpoints.reports()
+        reports = Reports(
+            self.run, resumed, config.steps, enabled=jax.process_index() == 0,
+            dropped=() if resumed == config.steps else kept.get("of the end", ()),
+        )  # fmt: skip
         reports.say(self._headline(state, resumed))
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             if resumed is None:
                 self.validate(state.variables, 0, reports)
-            state = self._loop(state, resumed or 0, checkpoints, reports)
+            window = Window(kept.get("window"))
+            state = self._loop(state, resumed or 0, window, checkpoints, reports)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -167,7 +179,7 @@ class Trainer:
             checkpoints.close()
             reports.close()
             self.feed.close()
-        if self._stop:
+        if int(state.step) < config.steps:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
         elif jax.process_index() == 0:
             print(
@@ -189,10 +201,12 @@ class Trainer:
         devices = f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
         return f"{self.run}: {start}, {devices}; parameters: {parts}"
 
-    def _loop(self, state: TrainState, step: int, checkpoints: Checkpoints, reports: Reports):
+    def _loop(
+        self, state: TrainState, step: int, window: Window, checkpoints: Checkpoints,
+        reports: Reports,
+    ) -> TrainState:  # fmt: skip
         config = self.config.train
-        average, since = Average(), time.monotonic()
-        end = since + 60 * config.minutes if config.minutes else math.inf
+        end = self._began + 60 * config.minutes if config.minutes else math.inf
         last = step >= config.steps
         while not last:
             steps = self._until_a_report(step)
@@ -202,21 +216,21 @@ class Trainer:
                 )
             # The only words from the device: those of the whole call, once it has ended.
             sums, done = jax.device_get((sums, done))
-            average.add({name: float(value) for name, value in sums.items()}, int(done))
+            window.add({name: float(value) for name, value in sums.items()}, int(done))
             step += int(done)
             reports.advance(int(done))
             if done < steps:
-                self._diverged(state, step, checkpoints, reports)
-            self._stop |= time.monotonic() >= end
+                self._diverged(state, step, window, checkpoints, reports)
             # Decided once a call: a signal that comes later ends the next call, which saves.
-            last = step >= config.steps or self._stop
+            stop = on_any_process(self._stop or time.monotonic() >= end)
+            last = step >= config.steps or stop
             if step % config.log_every == 0 or last:
                 now = time.monotonic()
-                speed = average.count * config.batch / (now - since)
-                means = average.take()
+                speed = window.count * config.batch / (now - window.since)
+                # A stop leaves the window open: the resumed run writes its row.
+                means = window.take() if step % config.log_every == 0 else window.means()
                 reports.scalars(step, "train", means | {"images_per_second": speed})
                 reports.progress(means, speed)
-                since = now
             saving = step % config.checkpoint_every == 0 or last
             if step % config.validate_every == 0 or saving:
                 paused = time.monotonic()
@@ -224,8 +238,9 @@ class Trainer:
                 if not finite(loss):
                     raise _not_finite("the validation loss", step, checkpoints)
                 if saving:
-                    checkpoints.save(state, self.feed.iterator, loss)
-                since += time.monotonic() - paused
+                    kept = self._kept(step, window.saved(paused))
+                    checkpoints.save(state, self.feed.iterator, loss, kept)
+                window.since += time.monotonic() - paused
         return state
 
     def _until_a_report(self, step: int) -> int:
@@ -237,11 +252,23 @@ class Trainer:
         ]
         return min(c.steps_per_call, min(ends) - step)
 
-    def _diverged(self, state: TrainState, step: int, checkpoints: Checkpoints, reports: Reports):
+    def _kept(self, step: int, window: dict) -> dict:
+        """What a checkpoint keeps of the tables: the open window, and whose rows of this step an
+        uninterrupted run would not have."""
+        c = self.config.train
+        asked = {"train": (c.log_every,), "validation": (c.validate_every, c.checkpoint_every)}
+        extra = [name for name, every in asked.items() if all(step % n for n in every)]
+        return {"window": window, "of the end": extra}
+
+    def _diverged(
+        self, state: TrainState, step: int, window: Window, checkpoints: Checkpoints,
+        reports: Reports,
+    ):  # fmt: skip
         """Saves the last finite state, if its pictures are finite too, and raises UserError."""
         loss = self.validate(state.variables, step, reports)
         if step and finite(loss):
-            checkpoints.save(state, self.feed.iterator, loss)
+            kept = self._kept(step, window.saved(time.monotonic()))
+            checkpoints.save(state, self.feed.iterator, loss, kept)
         raise _not_finite("the loss or its gradient", step + 1, checkpoints)
 
     def validate(self, variables, step: int, reports: Reports) -> float:

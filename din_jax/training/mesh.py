@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -49,6 +50,16 @@ def state_shardings(mesh: Mesh, abstract, rule: str):
         return replicated(mesh)
 
     return jax.tree.map(choose, abstract)
+
+
+def on_any_process(flag: bool) -> bool:
+    """Whether any process says so, the same answer on all; every process must call it as often.
+
+    A collective over one number a process: whoever decides alone whether another step is taken
+    leaves the others in a collective without end. JAX's own way, `reached_preemption_sync_point`,
+    knows of SIGTERM alone.
+    """
+    return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
 def local_batch(batch: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
 
 from din_jax.config import OptimConfig
 
@@ -34,14 +35,42 @@ def schedule(config: OptimConfig, steps: int, multiplier: float = 1.0) -> optax.
     )
 
 
+def matrices(params):
+    """For Muon: how each kernel [K, K, I, O] is a matrix from K K I to O; None for what is none.
+
+    Biases, scales and depthwise kernels, whose channels do not mix, are no matrices.
+    """
+
+    def choose(x):
+        if x.ndim != 4 or min(x.shape[2:]) == 1:
+            return None
+        return MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+
+    return jax.tree.map(choose, params)
+
+
 def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """`optax.multi_transform` over the two groups, after an optional clip by the global norm."""
+    """`optax.multi_transform` over the two groups, after an optional clip by the global norm.
+
+    With `method="muon"` the matrices of the base group are updated by Muon (Jordan et al. 2024), at
+    the root mean square that Adam's updates have (Liu et al. 2025, section 2.2), so that one rate
+    serves both.
+    """
 
     def adam(multiplier: float) -> optax.GradientTransformation:
         return optax.adam(schedule(config, steps, multiplier), config.b1, config.b2)
 
+    base = adam(1.0)
+    if config.method == "muon":
+        base = muon(
+            schedule(config, steps),
+            adam_b1=config.b1,
+            adam_b2=config.b2,
+            muon_weight_dimension_numbers=matrices,
+            consistent_rms=0.2,
+        )
     groups = optax.multi_transform(
-        {"base": adam(1.0), "dynamic": adam(config.dynamic_multiplier)}, parameter_labels
+        {"base": base, "dynamic": adam(config.dynamic_multiplier)}, parameter_labels
     )
     if config.clip > 0:
         groups = optax.chain(optax.clip_by_global_norm(config.clip), groups)

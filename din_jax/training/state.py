@@ -8,7 +8,7 @@ import optax
 from flax import nnx, struct
 
 from din_jax.config import ModelConfig
-from din_jax.models.network import StylizationNetwork, VGGBackbone
+from din_jax.models.network import StylizationNetwork, VGGBackbone, abstract_network
 from din_jax.models.vgg import Frozen
 
 
@@ -39,8 +39,8 @@ class Network:
         self.config = config
         self._vgg = vgg
         self._graphs = {}
+        model = abstract_network(config, vgg)  # slow to trace, so that both modes are of one
         for training in (True, False):
-            model = nnx.eval_shape(lambda: StylizationNetwork(config, vgg, rngs=nnx.Rngs(0)))
             model.train() if training else model.eval()
             self._graphs[training] = nnx.split(model, nnx.Param, nnx.BatchStat, Frozen)[0]
 

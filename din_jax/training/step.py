@@ -86,6 +86,10 @@ class Objective:
             targets["gram"] = gram_matrices(features, c.style_layers)
         return jax.lax.stop_gradient(targets)
 
+    def own_targets(self, vgg: VGGParams, content: Array) -> Targets:
+        """`content_targets`, and in "own" the `style_targets` of the content as its own style."""
+        return self.content_targets(vgg, content) | {"own": self.style_targets(vgg, content)}
+
     def targets(self, vgg: VGGParams, content: Array, style: Array) -> Targets:
         """Both, computed once per batch."""
         return self.content_targets(vgg, content) | self.style_targets(vgg, style)

@@ -42,6 +42,8 @@ class Entry(NamedTuple):
     dtype: str  # numpy's name of its type; "str" for a text
     shape: tuple[int, ...]
     read: Callable[[], np.ndarray]
+    # Those of the first axis from one to before another; only of a kind of file that can.
+    rows: Callable[[int, int], np.ndarray] | None = None
 
 
 class Reader(io.FileIO):
@@ -78,9 +80,14 @@ def safetensors_entries(
         part = stored.get_slice(name)
         dtype = SAFETENSORS_TYPES.get(part.get_dtype(), one_line(part.get_dtype()))
         read = functools.partial(stored.get_tensor, name)
-        entries[name] = Entry(dtype, tuple(part.get_shape()), read)
+        rows = functools.partial(_rows, part)
+        entries[name] = Entry(dtype, tuple(part.get_shape()), read, rows)
     require_few(entries)
     return entries, stored.metadata() or {}
+
+
+def _rows(part, first: int, last: int) -> np.ndarray:
+    return part[first:last]
 
 
 def npz_entries(archive: zipfile.ZipFile) -> dict[str, Entry]:

@@ -21,7 +21,7 @@ from flax import nnx
 
 from din_jax.config import Config
 from din_jax.files import write_atomically
-from din_jax.models.network import StylizationNetwork, VGGBackbone
+from din_jax.models.network import StylizationNetwork, VGGBackbone, abstract_network
 from din_jax.models.vgg import Frozen
 from din_jax.weights.checked import LARGEST, Expected, read_checked, wrong_numbers
 from din_jax.weights.choose import vgg19_of
@@ -34,6 +34,8 @@ from din_jax.weights.vgg19 import VGGWeights
 
 FORMAT = "din_jax model 1"
 DTYPES = ("float16", "float32")
+STYLE_PARTS = ("style_encoder", "standardize", "codes")
+"""Parts of a network that only read styles, where the method is DIN."""
 LONGEST_TEXT = 1 << 16  # characters of the config or the card
 Flat = dict[str, np.ndarray]
 
@@ -49,6 +51,7 @@ class LoadedModel:
       source: where the parameters came from.
       card: facts stored with the model; {} for a checkpoint.
       vgg: the VGG-19 inside the model; None for models without.
+      fingerprint: SHA-256 of the arrays as they are stored; style codes belong to a model by it.
     """
 
     config: Config
@@ -57,6 +60,12 @@ class LoadedModel:
     source: Path
     card: Mapping[str, Any]
     vgg: VGGWeights | None
+    fingerprint: str = ""
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it can encode styles (`load_model(encoder=True)`)."""
+        return all(source is not None for source in self.model.codes.values())
 
 
 class StoredModel(NamedTuple):
@@ -67,6 +76,11 @@ class StoredModel(NamedTuple):
     step: int | None
     source: Path
     card: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """As of the `LoadedModel` that is made of it."""
+        return _digest(self.arrays)
 
 
 def save_model(
@@ -122,7 +136,11 @@ def save_model(
 
 
 def load_model(
-    path: str | Path, *, step: int | str | None = None, vgg: str | Path = ""
+    path: str | Path,
+    *,
+    step: int | str | None = None,
+    vgg: str | Path = "",
+    encoder: bool = True,
 ) -> LoadedModel:
     """Loads a model file, or a checkpoint of a run directory, for inference.
 
@@ -132,6 +150,9 @@ def load_model(
         whose validation loss is the lowest.
       vgg: VGG-19 weights for a model that contains one; "" takes those of its config, which may
         search and download; of a model file only those of the user, never a path in the file.
+      encoder: False leaves out what only reads styles (the style encoder, the weight and bias
+        nets), and the VGG-19 of a model that has it for nothing else: it then paints in codes that
+        were kept. Methods without such parts (AdaIN, WCT, a table) load whole.
 
     Raises:
       ModelError: nothing is there, it is damaged, or its arrays do not fit its config: missing,
@@ -140,11 +161,21 @@ def load_model(
     """
     stored = read_model(path, step)
     config = stored.config
-    weights = None
-    if "vgg19" in (config.model.network, config.model.style_encoder):
+    weights, arrays, built = None, stored.arrays, config
+    if not encoder and config.model.code == "din":
+        # Of what may read the style, a MobileNet is built without any other file; then it is left.
+        settings = dataclasses.replace(config.model, style_encoder="mobilenet")
+        built = dataclasses.replace(config, model=settings)
+        arrays = {n: x for n, x in arrays.items() if n.split(".")[1] not in STYLE_PARTS}
+    else:
+        encoder = True
+    if "vgg19" in (built.model.network, built.model.style_encoder):
         weights = vgg19_of(config, ["relu4_1"], vgg)
-    model = build_model(config, stored.arrays, weights, str(stored.source))
-    return LoadedModel(config, model, stored.step, stored.source, stored.card, weights)
+    model = build_model(built, arrays, weights, str(stored.source), encoder=encoder)
+    fingerprint = _digest(stored.arrays)
+    return LoadedModel(
+        config, model, stored.step, stored.source, stored.card, weights, fingerprint
+    )
 
 
 def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
@@ -178,16 +209,26 @@ def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
 
 
 def build_model(
-    config: Config, arrays: Mapping[str, Any], vgg: VGGWeights | None = None, source: str = "model"
+    config: Config,
+    arrays: Mapping[str, Any],
+    vgg: VGGWeights | None = None,
+    source: str = "model",
+    *,
+    encoder: bool = True,
 ) -> StylizationNetwork:
     """The network in eval mode over `arrays`, {"params": .., "batch_stats": ..} nested or dotted.
+
+    Without `encoder` it has none of STYLE_PARTS, and paints in codes that come from elsewhere.
 
     Raises:
       ModelError: the arrays do not fit the config.
     """
     backbone = None if vgg is None else VGGBackbone(vgg.params, vgg.preprocessing)
-    abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, backbone, rngs=nnx.Rngs(0)))
+    abstract = abstract_network(config.model, backbone)
     abstract.eval()
+    if not encoder:
+        abstract.style_encoder = abstract.standardize = None
+        abstract.codes = nnx.Dict({name: None for name in abstract.levels})
     graph, params, stats, frozen = nnx.split(abstract, nnx.Param, nnx.BatchStat, Frozen)
     expected = {"params": nnx.to_pure_dict(params), "batch_stats": nnx.to_pure_dict(stats)}
     given = {name: entry_of(np.asarray(x)) for name, x in flatten(arrays).items()}

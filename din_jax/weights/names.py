@@ -1,26 +1,13 @@
-"""The layers of VGG-19 and what other programs' files call them.
+"""What other programs' files call the layers of VGG-19.
 
-Kernels are HWIO here, [3, 3, inputs, outputs]; PyTorch's are OIHW. Sources: Simonyan & Zisserman
-2015, table 1, column E; torchvision's vgg.py; the encoder of naoto0804/pytorch-AdaIN, whose list
-of modules also counts the padding layers and starts with a 1x1 convolution.
+Kernels are HWIO here, [3, 3, inputs, outputs]; PyTorch's are OIHW. Sources: torchvision's
+vgg.py; the encoder of naoto0804/pytorch-AdaIN, whose list of modules also counts the padding layers
+and starts with a 1x1 convolution.
 """
 
 import dataclasses
 
-_WIDTHS = {1: (64, 64), 2: (128, 128), 3: (256,) * 4, 4: (512,) * 4, 5: (512,) * 4}
-
-
-def _channels() -> dict[str, tuple[int, int]]:
-    table, before = {}, 3
-    for block, widths in _WIDTHS.items():
-        for number, width in enumerate(widths, start=1):
-            table[f"conv{block}_{number}"] = (before, width)
-            before = width
-    return table
-
-
-# Name of a convolution to its input and output channels, from the image on.
-CHANNELS: dict[str, tuple[int, int]] = _channels()
+from din_jax.vgg_layout import BLOCKS, CHANNELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +31,8 @@ def _numbered(prefix: str, first: int, step: int, pool: int, title: str) -> Nami
     """PyTorch's names: `step` modules from one convolution to the next, `pool` more per pooling."""
     kernels, biases = {}, {}
     index = first
-    for block, widths in _WIDTHS.items():
-        for number in range(1, len(widths) + 1):
+    for block, (count, _) in enumerate(BLOCKS, 1):
+        for number in range(1, count + 1):
             kernels[f"conv{block}_{number}"] = f"{prefix}{index}.weight"
             biases[f"conv{block}_{number}"] = f"{prefix}{index}.bias"
             index += step

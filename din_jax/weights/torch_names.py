@@ -32,7 +32,7 @@ from flax import nnx
 
 from din_jax.config import ModelConfig
 from din_jax.files import write_atomically
-from din_jax.models.network import StylizationNetwork, VGGBackbone
+from din_jax.models.network import VGGBackbone, abstract_network
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights import names
@@ -224,7 +224,7 @@ def model_shapes(config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
         for name in layers_up_to(DEEPEST)
     }
     backbone = VGGBackbone(params, Preprocessing())
-    model = nnx.eval_shape(lambda: StylizationNetwork(config, backbone, rngs=nnx.Rngs(0)))
+    model = abstract_network(config, backbone)
     kinds = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
     tree = {name: nnx.to_pure_dict(nnx.state(model, kind)) for name, kind in kinds.items()}
     shapes = {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}

@@ -77,8 +77,8 @@ def deformable_conv(
     offsets = offsets.reshape(b, -1, side, side, 2, rows, columns)
     groups = offsets.shape[1]
     parts = x.reshape(b * groups, channels // groups, height, width)
-    row = torch.arange(rows, dtype=x.dtype)[:, None] * stride
-    column = torch.arange(columns, dtype=x.dtype) * stride
+    row = torch.arange(rows, dtype=x.dtype, device=x.device)[:, None] * stride
+    column = torch.arange(columns, dtype=x.dtype, device=x.device) * stride
     y = 0
     for i in range(side):
         for j in range(side):

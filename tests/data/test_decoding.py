@@ -18,11 +18,13 @@ from din_jax.data.decoding import (
     BadImageError,
     MissingImageError,
     decode_image,
+    decode_pil,
     list_images,
     load_image,
     open_header,
     save_image,
 )
+from din_jax.data.decoding import upright as turned_upright
 from din_jax.data.files import FORMATS
 from din_jax.data.opening import open_source
 from din_jax.data.rgb import to_rgb
@@ -128,6 +130,8 @@ def test_exif_orientation_is_applied(encode, orientation):
     exif[0x0112] = orientation
     data = encode(np.ascontiguousarray(stored), exif=exif)
     np.testing.assert_array_equal(decode_image(data), upright)
+    # Who is given the Pillow image need not know whether it has been turned.
+    np.testing.assert_array_equal(np.asarray(turned_upright(decode_pil(data))), upright)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # pytest sets aside the filter of the module
@@ -325,7 +329,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(type(path), "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         save_image(path, np.zeros((16, 16, 3), np.uint8))
     assert load_image(path)[0, 0, 0] == 7 and len(list(tmp_path.iterdir())) == 1

@@ -81,7 +81,7 @@ def test_crops_depend_on_seed_and_side(tmp_path, encode):
 
 
 def test_threads_do_not_change_batches(config):
-    serial = dataclasses.replace(config, threads=0)
+    serial = dataclasses.replace(config, threads=1, prefetch=1)
     assert_same(take(make_batches(config, 8, 1), 8), take(make_batches(serial, 8, 1), 8))
 
 

@@ -7,7 +7,7 @@ from din_jax.data.decoding import load_image
 from din_jax.data.sheets import CELL, GAP
 from din_jax.evaluation.compare import HEADING, heading, main, paint, paired, score
 from din_jax.evaluation.metrics import PerceptualMetrics
-from din_jax.evaluation.pairs import Named
+from din_jax.evaluation.pictures import Named
 from din_jax.inference.engine import Engine
 from din_jax.weights.models import load_model
 

@@ -9,11 +9,11 @@ import pytest
 from din_jax.evaluation.metrics import (
     PairScore,
     PerceptualMetrics,
+    csv_of,
     output_spread,
     spread_over_styles,
     table,
     totals,
-    write_csv,
 )
 from din_jax.weights.errors import WeightsError
 from din_jax.weights.vgg19 import VGGWeights
@@ -113,15 +113,16 @@ def test_totals_are_means_over_pairs():
             "content_loss": 7 / 3,
             "style_loss": 0.75,
             "outside": 0.01,
+            "patches": math.nan,
+            "ssim": math.nan,
             "output_spread": 0.125,
-        }
+        },
+        nan_ok=True,
     )
 
 
-def test_csv_holds_every_pair_and_the_means(tmp_path):
-    write_csv(tmp_path / "metrics.csv", SCORES, 0.125)
-    with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+def test_csv_holds_every_pair_and_the_means():
+    rows = list(csv.DictReader(csv_of(SCORES, 0.125).splitlines()))
     assert [(r["content"], r["style"]) for r in rows[:-1]] == [("a", "x"), ("a", "y,z"), ("b", "x")]
     assert [float(r["content_loss"]) for r in rows] == pytest.approx([1, 2, 4, 7 / 3], rel=1e-5)
     assert [float(r["style_loss"]) for r in rows] == pytest.approx([0.5, 0.25, 1.5, 0.75])
@@ -135,4 +136,7 @@ def test_table_gives_means_per_style_and_over_all():
     assert lines[2].split() == ["y,z", "1", "2.0000", "0.2500", "1.000", "%"]
     assert lines[3].split() == ["all", "3", "2.3333", "0.7500", "1.000", "%"]
     assert "spread" in lines[4] and "0.1250" in lines[4]
-    assert "spread" not in table(SCORES)
+    assert "spread" not in table(SCORES) and "SSIM" not in lines[0]
+    judged = table([PairScore("a", "x", 1.0, 0.5, 0.0, 7.25, 0.5)]).splitlines()
+    assert judged[0].split()[-2:] == ["patches", "SSIM"]
+    assert judged[1].split()[-2:] == ["7.250", "0.500"]

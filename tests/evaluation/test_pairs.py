@@ -6,9 +6,12 @@ import types
 import numpy as np
 import pytest
 
-from din_jax.data.decoding import load_image
+from din_jax.data.decoding import load_image, save_image
+from din_jax.data.outputs import JOURNAL
 from din_jax.errors import UserError
-from din_jax.evaluation.pairs import evaluate_pairs, find_images, read_images, unique_name
+from din_jax.evaluation.judges import judge, patch_projections
+from din_jax.evaluation.pairs import evaluate_pairs
+from din_jax.evaluation.pictures import find_images, read_images, square
 
 SHIFT = 16
 
@@ -19,6 +22,9 @@ class FakeEngine:
     batch = 2
     styles = ()
 
+    def __init__(self):
+        self.painted = 0  # pairs
+
     def prepare_style(self, image):
         return image
 
@@ -27,6 +33,7 @@ class FakeEngine:
 
     def stylize_measured(self, contents, code):
         assert len(contents) <= self.batch
+        self.painted += len(contents)
         pictures = [
             (c // 2 + SHIFT * i).astype(np.uint8) for c, i in zip(contents, code, strict=True)
         ]
@@ -34,6 +41,8 @@ class FakeEngine:
 
 
 class FakeMetrics:
+    fingerprint = "fake"
+
     def style_targets(self, images):
         return [image.mean() for image in images]
 
@@ -44,11 +53,25 @@ class FakeMetrics:
         return list(zip(contents, styles, strict=True))
 
 
+def take(code, indices):
+    return code["level1"].index[np.asarray(indices)]
+
+
+def stopping(engine, calls):
+    """Its `stylize_measured`, where Ctrl-C strikes after some calls."""
+    real, left = engine.stylize_measured, [calls]
+
+    def stylize_measured(contents, code):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return real(contents, code)
+
+    return stylize_measured
+
+
 @pytest.fixture
 def engine(monkeypatch):
-    def take(code, indices):
-        return code["level1"].index[np.asarray(indices)]
-
     monkeypatch.setattr("din_jax.evaluation.pairs.take_codes", take)
     return FakeEngine()
 
@@ -60,7 +83,8 @@ def test_every_pair_becomes_one_file_even_where_stems_collide(engine, pictures, 
     paths = find_images(contents, "content"), find_images(styles, "style")
     report = evaluate_pairs(engine, *paths, tmp_path / "out")
     assert len(report.files) == 18 and len({str(p).casefold() for p in report.files}) == 18
-    on_disk = sorted(p for p in (tmp_path / "out").iterdir() if p.name != "contact_sheet.png")
+    others = ("contact_sheet.png", JOURNAL)
+    on_disk = sorted(p for p in (tmp_path / "out").iterdir() if p.name not in others)
     assert on_disk == sorted(report.files)
     for i, path in enumerate(report.files):
         content = load_image(paths[0][i // 3])
@@ -70,14 +94,6 @@ def test_every_pair_becomes_one_file_even_where_stems_collide(engine, pictures, 
     assert plain in report.files and report.scores == []
     # Standard deviation of 0, 16, 32 in units of 255.
     assert report.spread == pytest.approx(np.std([0, 16, 32]) / 255)
-
-
-def test_names_are_unique_and_fit_the_file_system():
-    taken = set()
-    stems = ["a", "a", "A", "a-2", "a-2", "ü" * 200, "ü" * 200, "a"]
-    names = [unique_name(stem, taken) for stem in stems]
-    assert names[0] == "a" and len({name.casefold() for name in names}) == len(stems)
-    assert all(len(name.encode()) < 120 for name in names)
 
 
 def test_bad_pictures_are_skipped_with_one_counted_warning(engine, pictures, tmp_path, capsys):
@@ -111,13 +127,30 @@ def test_metrics_of_each_pair_stand_in_the_table(engine, pictures, tmp_path):
         assert float(row["outside"]) == pytest.approx((i % 3) / 100)
 
 
+def test_pairs_are_measured_at_one_size_and_judged(engine, pictures, tmp_path):
+    """Painted at their own sizes, measured as 32 x 32: the judges see squares of all three."""
+    contents = find_images(pictures("contents", "a.png", "b.png"), "content")
+    styles = find_images(pictures("styles", "s.png", "t.png"), "style")
+    report = evaluate_pairs(
+        engine, contents, styles, tmp_path / "out", metrics=FakeMetrics(), measure_size=32
+    )
+    for i, score in enumerate(report.scores):
+        painted = square(load_image(report.files[i]), 32)
+        content, style = (
+            square(load_image(path), 32) for path in (contents[i // 2], styles[i % 2])
+        )
+        assert score.content_loss == pytest.approx(content.mean())
+        assert score.style_loss == pytest.approx(style.mean())
+        wanted = judge(painted, content, patch_projections(style))
+        assert (score.patches, score.ssim) == pytest.approx(wanted, nan_ok=True)
+    assert load_image(report.files[0]).shape == load_image(contents[0]).shape != (32, 32, 3)
+
+
 def test_size_makes_squares_of_whole_pictures(engine, pictures, tmp_path):
     styles = find_images(pictures("styles", "s.png"), "style")
     half = np.zeros((40, 80, 3), np.uint8)
     half[:, 40:] = 200  # the right half of a wide picture stays half of the square
     contents = pictures("contents", "a.png")
-    from din_jax.data.decoding import save_image
-
     save_image(contents / "a.png", half)
     report = evaluate_pairs(engine, [contents / "a.png"], styles, tmp_path / "out", size=32)
     picture = load_image(report.files[0])
@@ -140,6 +173,89 @@ def test_jpeg_output_is_written_as_jpeg(engine, pictures, tmp_path):
     assert report.files[0].read_bytes()[:2] == b"\xff\xd8"
 
 
+class Again:
+    """The same evaluation again and again, and the number of pairs that each paints."""
+
+    def __init__(self, engine, pictures, out):
+        self.engine, self.out = engine, out
+        self.contents = find_images(pictures("contents", "a.png", "b.png", "c.png"), "content")
+        self.styles = find_images(pictures("styles", "s.png", "t.png", "u.png"), "style")
+
+    def painted(self, **options):
+        before = self.engine.painted
+        options = {"metrics": FakeMetrics(), "made_by": {"model": "m"}, **options}
+        report = evaluate_pairs(self.engine, self.contents, self.styles, self.out, **options)
+        count = self.engine.painted - before
+        assert count + report.kept == 9 and len(report.files) == 9
+        return count
+
+    def files(self):
+        return {p.name: p.read_bytes() for p in self.out.iterdir() if p.name != JOURNAL}
+
+
+@pytest.fixture
+def again(engine, pictures, tmp_path):
+    return Again(engine, pictures, tmp_path / "out")
+
+
+def test_what_is_done_is_not_done_again_unless_something_changed(again):
+    assert again.painted() == 9
+    files = again.files()
+    assert again.painted() == 0 and again.files() == files
+    again.files()
+    (again.out / "a--t.png").unlink()
+    (again.out / "metrics.csv").unlink()
+    assert again.painted() == 1 and again.files() == files
+    assert again.painted(metrics=None) == 0  # nothing is asked for that is not there
+    assert again.painted(overwrite=True) == 9 and again.files() == files
+    assert again.painted(made_by={"model": "another"}) == 9 and again.painted() == 9
+    assert again.painted(size=32) == 9 and again.painted() == 9
+    save_image(again.contents[1], np.zeros((40, 40, 3), np.uint8))
+    assert again.painted() == 3
+    save_image(again.styles[2], np.zeros((40, 40, 3), np.uint8))
+    assert again.painted() == 3 and again.painted() == 0
+    other = FakeMetrics()
+    other.fingerprint = "another network"
+    assert again.painted(metrics=other) == 9
+
+
+def test_what_stops_in_the_middle_goes_on_and_gives_the_same(again, tmp_path):
+    again.out, out = tmp_path / "whole", again.out
+    again.painted()
+    again.out, expected = out, again.files()
+    again.engine.stylize_measured = stopping(again.engine, 5)
+    with pytest.raises(KeyboardInterrupt):
+        again.painted()
+    del again.engine.stylize_measured
+    left = again.files()
+    assert len(left) == 6 and left.items() < expected.items()
+    assert again.painted() == 9 - len(left) and again.files() == expected
+
+
+@pytest.mark.parametrize("name", ["b--s.png", "contact_sheet.png", "metrics.csv"])
+def test_a_users_own_file_is_refused_before_anything_is_painted(again, name):
+    again.out.mkdir()
+    (again.out / name).write_bytes(b"mine")
+    with pytest.raises(UserError, match=rf"^'.*out/{name}' would be written over.*--overwrite\.$"):
+        again.painted()
+    assert again.engine.painted == 0 and again.files() == {name: b"mine"}
+    assert again.painted(overwrite=True) == 9 and again.files()[name] != b"mine"
+    # Changed since by somebody: theirs.
+    (again.out / name).write_bytes(b"mine again")
+    with pytest.raises(UserError, match="would be written over"):
+        again.painted()
+
+
+def test_a_full_disk_names_the_file(again, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(UserError, match=r"^'.*out/a--s.png' cannot be written \(No space left"):
+        again.painted()
+    assert again.files() == {}
+
+
 def test_wrong_paths_are_one_sentence(pictures, tmp_path):
     with pytest.raises(UserError, match="there is no style"):
         find_images(tmp_path / "nowhere", "style")
@@ -157,3 +273,15 @@ def test_wrong_paths_are_one_sentence(pictures, tmp_path):
         list(read_images(find_images(tmp_path / "empty", "content")))
     with pytest.raises(UserError, match="at least 32 pixels, not 8"):
         list(read_images([bad], 8))
+
+
+def test_no_more_pictures_are_read_than_asked_for(tmp_path):
+    pixels = np.full((40, 40, 3), 128, np.uint8)
+    paths = [tmp_path / f"{name}.png" for name in ("bad", "one", "two", "never")]
+    paths[0].write_bytes(b"none")
+    for path in paths[1:3]:
+        save_image(path, pixels)
+    said = []
+    # The last is not there: reading it would be told.
+    assert [x.name for x in read_images(paths, warn=said.append, most=2)] == ["one", "two"]
+    assert len(said) == 1 and "skipped 1 of 4" in said[0] and "bad.png" in said[0]

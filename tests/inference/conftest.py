@@ -1,5 +1,6 @@
 """A content network of a few channels whose style code is AdaIN's: compiled in a second or two."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ from flax import nnx
 
 from din_jax.config import Config
 from din_jax.inference.engine import Engine
+from din_jax.inference.stylizer import Stylizer
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import Preprocessing
@@ -25,6 +27,18 @@ TINY = {
     "style_encoder": "content",
 }
 
+NETS = {"code": "din", "style_encoder": "mobilenet", "net_hidden": 4, "net_scale": 0.5}
+TABLE = {"code": "cin", "style_encoder": "none", "styles": ["waves", "glass", "dots"]}
+# What every control is tested with: each method, and each transform of DIN.
+METHODS = {
+    "adain": {},
+    "wct": {"code": "wct", "normalizer": "whitening"},
+    "cin": TABLE,
+    "din": NETS,
+    "spatial": NETS | {"transform": "spatial", "spatial_grid": 4},
+    "deformable": NETS | {"transform": "deformable", "dynamic_kernel": 3},
+}
+
 
 def make_loaded(config, vgg=None):
     """A model of He-normal kernels, drawn by NumPy: JAX would compile a program per shape."""
@@ -32,26 +46,66 @@ def make_loaded(config, vgg=None):
     backbone = None if vgg is None else (vgg.params, vgg.preprocessing)
     abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, backbone, rngs=nnx.Rngs(0)))
 
-    def draw(x):
+    def draw(path, x):
+        if path[-1].key == "scale":  # of norms
+            return rng.uniform(0.5, 1.5, x.shape)
         deviation = (2 / np.prod(x.shape[:-1])) ** 0.5 if len(x.shape) > 1 else 0
         return deviation * rng.standard_normal(x.shape)
 
-    params = jax.tree.map(draw, nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
-    model = build_model(config, {"params": params}, vgg)
-    return LoadedModel(config, model, 5, Path("tiny"), {}, vgg)
+    def running(path, x):
+        mean = path[-1].key == "mean"
+        return 0.1 * rng.standard_normal(x.shape) if mean else rng.uniform(0.5, 1.5, x.shape)
+
+    params = jax.tree.map_with_path(draw, nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
+    stats = jax.tree.map_with_path(running, nnx.to_pure_dict(nnx.state(abstract, nnx.BatchStat)))
+    model = build_model(config, {"params": params, "batch_stats": stats}, vgg)
+    return LoadedModel(config, model, 5, Path("tiny"), {}, vgg, fingerprint="cd" * 32)
+
+
+@functools.cache
+def load_method(name):
+    data = {"crop": 40, "resize": 40}
+    return make_loaded(Config.from_dict({"model": TINY | METHODS[name], "data": data}))
 
 
 @pytest.fixture(scope="session")
 def loaded():
-    return make_loaded(Config.from_dict({"model": TINY, "data": {"crop": 40, "resize": 40}}))
+    return load_method("adain")
+
+
+@pytest.fixture(scope="session", params=METHODS)
+def method(request):
+    """The name of each method, and a stylizer of a tiny network with it."""
+    return request.param, stylizer(request.param)
+
+
+@pytest.fixture
+def tested_methods():
+    return set(METHODS)
+
+
+@functools.cache
+def stylizer(name):
+    return Stylizer(load_method(name), style_size=0, batch=1)
+
+
+@pytest.fixture(scope="session")
+def stylizer_of():
+    return stylizer
+
+
+@pytest.fixture(scope="session")
+def make():
+    """make(changes): the same model with other settings."""
+    return lambda **changes: make_loaded(
+        Config.from_dict({"model": TINY | changes, "data": {"crop": 40, "resize": 40}})
+    )
 
 
 @pytest.fixture(scope="session")
 def known():
     """An engine whose model has a table of three styles."""
-    model = TINY | {"code": "cin", "style_encoder": "none", "styles": ["waves", "glass", "dots"]}
-    config = Config.from_dict({"model": model, "data": {"crop": 40, "resize": 40}})
-    return Engine(make_loaded(config))
+    return Engine(load_method("cin"))
 
 
 @pytest.fixture(scope="session")

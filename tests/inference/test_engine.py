@@ -78,17 +78,18 @@ def test_small_images_are_reflected_and_cut_back(loaded, image):
     assert outside[0] == pytest.approx(((expected < 0) | (expected > 1)).mean(), abs=1e-3)
 
 
-def test_buckets_save_compilations_and_cut_back(loaded, image):
+def test_buckets_save_compilations_and_change_nothing(loaded, image):
+    """Neither borders nor statistics: the decoder of this model has instance norms."""
     engine = Engine(loaded, bucket=32)
-    contents = [image(40, 50, 1), image(61, 35, 2), image(64, 64, 3), image(33, 64, 4)]
-    code = engine.encode_style([image(40, 40, 5)])
-    pictures = engine.stylize(contents, code)
-    assert engine.compilations == 2
-    assert [x.shape for x in pictures] == [x.shape for x in contents]
-    padded = np.pad(contents[0], ((0, 24), (0, 14), (0, 0)), mode="reflect")
+    contents = [image(40, 50, 1), image(33, 64, 4)]
     style = image(40, 40, 5)
-    assert_same_picture(pictures[0], plain(loaded, padded, style)[:40, :50])
-    assert_same_picture(pictures[2], plain(loaded, contents[2], style))
+    code = engine.encode_style([style])
+    pictures, outside = engine.stylize_measured(contents, code)
+    assert engine.compilations == 2
+    for content, picture, share in zip(contents, pictures, outside, strict=True):
+        expected = plain(loaded, content, style)
+        assert_same_picture(picture, expected)
+        assert share == pytest.approx(((expected < 0) | (expected > 1)).mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,11 @@ def test_buckets_save_compilations_and_cut_back(loaded, image):
         ((40, 77), None, (40, 77)),
         ((80, 120), 0, (80, 120)),
         ((80, 121), 64, (64, 97)),
+        ((600, 4000), 40, (40, 267)),
+        # Longer than eight squares: as many pixels as they have, or as much when 32 px wide.
+        ((100, 1600), 40, (32, 400)),
+        ((16, 50_000), 40, (32, 400)),
+        ((4000, 2000), 0, (2896, 1448)),
     ],
 )
 def test_styles_take_the_trained_size_and_keep_their_shape(
@@ -140,6 +146,10 @@ def test_wrong_input_is_one_sentence(loaded, image):
         ({"batch": 0}, "batch and cache"),
         ({"bucket": 12}, "bucket must be"),
         ({"style_size": 8}, "style size must be"),
+        ({"dtype": "float16"}, "float32, bfloat16, not 'float16'"),
+        ({"devices": []}, "devices must name"),
+        ({"memory": 0}, "memory must be"),
+        ({"products": "float16"}, "products must be float32 or bfloat16"),
     ):
         with pytest.raises(UserError, match=match):
             Engine(loaded, **options)
@@ -160,3 +170,23 @@ def test_a_table_s_styles_are_painted_by_name_or_number(known, image):
 def test_a_style_that_the_table_has_not_is_refused(known, given):
     with pytest.raises(UserError, match="trained on, waves, glass, dots: give|at least one style"):
         known.encode_style(given)
+
+
+def test_bfloat16_paints_nearly_the_same(loaded, image):
+    content, style = image(36, 40, 1), image(40, 40, 2)
+    exact, short = (Engine(loaded, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    code = short.encode_style([style])
+    for a, b in zip(*map(jax.tree.leaves, (code, exact.encode_style([style]))), strict=True):
+        np.testing.assert_array_equal(a, b)
+    pictures = [engine.stylize([content], code)[0].astype(int) for engine in (exact, short)]
+    assert 0 < np.abs(np.subtract(*pictures)).mean() < 0.05 * pictures[0].std()
+
+
+def test_a_style_may_have_a_size_of_its_own(loaded, image):
+    engine, style = Engine(loaded), image(60, 70)
+    own = engine.encode_style([style], size=60)
+    other = Engine(loaded, style_size=60).encode_style([style])
+    for a, b in zip(*map(jax.tree.leaves, (own, other)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(UserError, match="style size must be"):
+        engine.encode_style([style], size=8)

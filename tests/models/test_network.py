@@ -11,7 +11,7 @@ from din_jax.config import ModelConfig
 from din_jax.errors import UserError
 from din_jax.layers.mixtures import Blend, Regions
 from din_jax.models.network import StylizationNetwork
-from din_jax.ops.convolution import default_form
+from din_jax.ops.forms import default_form
 
 SMALL = ModelConfig(widths=(2, 3, 4), residuals=1, kernel=3, net_hidden=4)
 STATISTICS = {"style_feature": "statistics", "net_pool": 1, "net_kernel": 1}

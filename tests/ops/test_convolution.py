@@ -1,10 +1,11 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.ops.convolution import conv2d, default_form, depthwise_conv2d, resolve_form
-from din_jax.ops.padding import reflect_pad
+from din_jax.ops.convolution import conv2d, depthwise_conv2d
 
 # (stride, size): even and odd sizes; a stride that divides them and one that does not.
 STRIDES = [(1, (5, 7)), (2, (6, 6)), (2, (5, 7)), (3, (8, 7))]
@@ -112,18 +113,6 @@ def test_bfloat16_maps_stay_bfloat16_in_value_and_gradient(rng):
         assert (y.dtype, to_x.dtype, to_kernel.dtype) == (x.dtype, x.dtype, kernel.dtype)
 
 
-def test_default_form_holds_inside_its_block_only():
-    before = resolve_form("auto")
-    with default_form("conv"):
-        assert resolve_form("auto") == "conv"
-        assert resolve_form("shift") == "shift"
-        with pytest.raises(KeyError), default_form("shift"):
-            assert resolve_form("auto") == "shift"
-            raise KeyError
-        assert resolve_form("auto") == "conv"
-    assert resolve_form("auto") == before
-
-
 def test_an_unknown_form_is_refused():
     x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 2, 2))
     with pytest.raises(ValueError, match="'winograd'"):
@@ -139,28 +128,30 @@ def test_maps_too_small_for_the_kernel_are_refused_at_trace_time():
             jax.eval_shape(function, *shapes)
 
 
-def test_default_form_holds_for_a_function_that_is_compiled_already():
-    traced = []
+@pytest.mark.parametrize(
+    "x,kernel",
+    [
+        ((1, 5, 5, 4), (3, 3, 3, 4)),
+        ((1, 5, 5, 4), (3, 3, 4)),
+        ((1, 5, 5, 4), (2, 2, 4, 4)),
+        ((1, 5, 5, 4), (3, 1, 4, 4)),
+        ((5, 5, 4), (1, 1, 4, 4)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_by_name(x, kernel):
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, kernel)]
+    both = re.escape(f"not shapes {x} and {kernel}")
+    for function in (conv2d, depthwise_conv2d):
+        with pytest.raises(ValueError, match=both):
+            jax.eval_shape(function, *shapes)
+    # One filter per channel is not one of a convolution, nor the other way around.
+    x, dense, depthwise = (jnp.zeros(v) for v in ((1, 4, 4, 4), (3, 3, 4, 4), (3, 3, 1, 4)))
+    with pytest.raises(ValueError, match="depthwise .* takes a kernel .K, K, 1, I. .* 3, 4, 4"):
+        depthwise_conv2d(x, dense)
+    with pytest.raises(ValueError, match="takes a kernel .K, K, I, O. .* 3, 1, 4"):
+        conv2d(x, depthwise)
 
-    @jax.jit
-    def pad(x):
-        traced.append(resolve_form())
-        return reflect_pad(x, 1)
 
-    @jax.jit
-    def outer(x):
-        return pad(x) + 0
-
-    x = jax.ShapeDtypeStruct((1, 3, 3, 1), jnp.float32)
-    for _ in range(2):
-        outside = outer.trace(x)
-        with default_form("conv"):
-            inside = outer.trace(x)
-        assert "concatenate" in str(inside.jaxpr) and "concatenate" not in str(outside.jaxpr)
-    # Each form was traced once, and is kept.
-    assert traced == ["shift", "conv"]
-
-
-def test_an_unknown_default_form_is_refused_where_it_is_set():
-    with pytest.raises(ValueError, match="auto, conv or shift, not 'fast'"):
-        default_form("fast")
+def test_a_stride_below_one_is_refused():
+    with pytest.raises(ValueError, match="stride .* from 1 on, not 0"):
+        conv2d(jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 2, 2)), 0)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.ops.convolution import default_form
 from din_jax.ops.dynamic import dynamic_conv, dynamic_instance_norm
 from din_jax.ops.normalization import instance_norm
 
@@ -127,14 +126,19 @@ def test_the_identity_code_is_instance_norm(rng):
 @pytest.mark.parametrize("channels,outputs,groups", [(2, 2, 1), (4, 4, 2), (2, 2, 2)])
 def test_the_form_that_is_chosen_is_one_of_them(rng, channels, outputs, groups):
     case = random_case(rng, 3, groups, channels, outputs)
-    chosen = {form: str(jax.make_jaxpr(lambda *a, f=form: dynamic_conv(*a, f))(*case))
-              for form in ("auto", *FORMS)}  # fmt: skip
-    assert chosen["auto"] == chosen["winograd"]  # the tests run on CPU
-    with default_form("conv"):
-        elsewhere = str(jax.make_jaxpr(lambda *a: dynamic_conv(*a, "auto"))(*case))
-        assert elsewhere == str(jax.make_jaxpr(lambda *a: dynamic_conv(*a, "matmul"))(*case))
-    assert ("winograd" in chosen["auto"]) is (groups < channels)
-    assert "winograd" not in elsewhere
+
+    def program(form, platform):
+        trace = jax.jit(lambda *a: dynamic_conv(*a, form)).trace(*case)
+        return trace.lower(lowering_platforms=(platform,)).as_text()
+
+    on_cpu = program("auto", "cpu")
+    assert on_cpu == program("winograd", "cpu")
+    for platform in ("cuda", "tpu"):
+        elsewhere = program("auto", platform)
+        assert elsewhere == program("matmul", platform)
+        assert elsewhere.count("dot_general") == (9 if groups < channels else 0)
+    # F(2x2, 3x3) takes sixteen products, the taps are nine.
+    assert on_cpu.count("dot_general") == (16 if groups < channels else 0)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -195,3 +199,18 @@ def test_an_unknown_form_is_refused():
     x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 1, 2, 2))
     with pytest.raises(ValueError, match="'fast'"):
         dynamic_conv(x, kernel, form="fast")
+
+
+@pytest.mark.parametrize("form", ["auto", *FORMS])
+@pytest.mark.parametrize("side,groups", [(1, 1), (3, 1), (3, 2), (3, 4)])
+def test_a_batch_of_no_images_gives_none(form, side, groups):
+    shapes = [(0, 5, 6, 4), (0, side, side, 4 // groups, 8), (0, 8)]
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    for function in (dynamic_conv, dynamic_instance_norm):
+
+        def run(*inputs, function=function):
+            y, pull = jax.vjp(lambda *a: function(*a, form), *inputs)
+            return y, *pull(y)
+
+        results = jax.eval_shape(run, *inputs)
+        assert [y.shape for y in results] == [(0, 5, 6, 8), *shapes]

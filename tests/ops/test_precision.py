@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from din_jax.ops import (
+    Affine,
     adaptive_average_pool,
+    conv2d,
     covariance_root,
     gram_matrix,
     inverse_covariance_root,
     mean_and_covariance,
+    normalized_dynamic_conv,
     resize_map,
     wct,
 )
@@ -67,6 +70,36 @@ def test_no_product_takes_the_precision_of_its_context(name, kind):
         assert equation.outvars[0].aval.dtype == jnp.float32
 
 
+def test_whitening_is_applied_and_folded_exactly():
+    """The products of a given matrix with the map and with a kernel; the convolution itself takes
+    the precision of its context."""
+
+    def whitened(mean, matrix, x):
+        return Affine(mean, None, matrix)(x)
+
+    def folded(mean, matrix, x, kernel):
+        return normalized_dynamic_conv(x, Affine(mean, None, matrix), kernel)
+
+    shapes = [(2, 3), (2, 3, 3), MAP, (2, 1, 1, 3, 3)]
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    for function, count in ((whitened, 3), (folded, 3)):
+        arguments = inputs if function is folded else inputs[:3]
+
+        def both(*inputs, function=function):
+            y, pull = jax.vjp(function, *inputs)
+            return y, pull(y)
+
+        with jax.default_matmul_precision("bfloat16"):
+            found = list(products(jax.make_jaxpr(both)(*arguments).jaxpr))
+        exact = [e for e in found if e.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2]
+        # Forward and both gradients.
+        assert len(exact) == count
+        if function is whitened:
+            assert exact == found
+        else:
+            assert all(v.aval.shape == (2, 3, 3) for e in exact for v in (*e.invars, *e.outvars))
+
+
 def test_averages_of_16_bit_maps_are_rounded_once(rng):
     """With factors of 16 bit a mean of seven ones is not one."""
     x = jnp.ones((1, 7, 7, 2), jnp.bfloat16)
@@ -76,3 +109,27 @@ def test_averages_of_16_bit_maps_are_rounded_once(rng):
     assert y.dtype == jnp.bfloat16
     exact = adaptive_average_pool(x.astype(jnp.float32), 3, 2)
     np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("form", ["conv", "shift"])
+def test_a_narrow_pointwise_kernel_rounds_factors_and_nothing_else(form):
+    """Sums in float32: of 512 equal products of 1 and 1 / 256, bfloat16 would keep half."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 5, 64), np.float32)
+    kernel = rng.standard_normal((1, 1, 64, 6), np.float32).astype(jnp.bfloat16)
+    run = jax.jit(lambda x, kernel: conv2d(x, kernel, form=form))
+    y = run(x, kernel)
+    assert y.dtype == jnp.float32
+    rounded = x.astype(jnp.bfloat16).astype(np.float64)
+    expected = rounded @ kernel[0, 0].astype(np.float64)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    ones, parts = np.ones((1, 2, 2, 512), np.float32), np.full((1, 1, 512, 6), 1 / 256)
+    np.testing.assert_allclose(run(ones, parts.astype(jnp.bfloat16)), 2.0, rtol=1e-6)
+
+
+def test_a_narrow_kernel_of_more_taps_is_widened():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 5, 6, 8), np.float32)
+    kernel = rng.standard_normal((3, 3, 8, 6), np.float32).astype(jnp.bfloat16)
+    narrow, wide = (conv2d(x, k) for k in (kernel, kernel.astype(np.float32)))
+    np.testing.assert_array_equal(narrow, wide)

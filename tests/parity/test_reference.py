@@ -178,3 +178,11 @@ def test_clipping_is_pytorchs_up_to_its_millionth():
     close(torch.cat([p.grad for p in parameters]).norm(), torch.tensor(0.5))
     training.clip_by_global_norm(parameters, 0.6)
     close(torch.cat([p.grad for p in parameters]).norm(), torch.tensor(0.5))
+
+
+def test_deformable_convolution_stays_on_the_device_of_its_map():
+    # "meta" is a device of shapes alone: an array of the CPU's beside one of its own is refused.
+    shapes = (1, 4, 6, 5), (1, 18, 6, 5), (1, 4, 1, 3, 3), (1, 4)
+    x, offsets, weight, bias = (torch.empty(shape, device="meta") for shape in shapes)
+    y = dynamic.deformable_conv(x, offsets, weight, bias)
+    assert y.device.type == "meta" and y.shape == x.shape

@@ -33,7 +33,7 @@ def run(arguments, capsys):
         (["--variant", "dim"], "--variant names models of din, portable"),
         (["--size", "16", "40"], "from 32 pixels up, not 16 40"),
         (["--steps", "0"], "--steps must be at least 1, not 0"),
-        (["--threads", "-1"], "--threads must be 0"),
+        (["--threads", "-1"], "--threads must be at least 0"),
         (["--time", "--images", "1", "-8"], "--images and --pairs take numbers from 0 up"),
         (["--vgg", "nothing.pth"], "nothing.pth"),
         (["--checkpoint", "nothing.safetensors"], "nothing.safetensors"),

@@ -21,23 +21,32 @@ from din_jax.errors import UserError
 from din_jax.training.mesh import SHARD_FROM, local_batch, make_mesh, state_shardings
 
 WORKER = Path(__file__).with_name("worker.py")
+STOPPED = Path(__file__).with_name("stopped.py")
 FLAGS = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count="
 
 
-def start(out: Path, *arguments: str, devices: int = 1, **variables: str) -> subprocess.Popen:
+def start(
+    out: Path, *arguments: str, worker: Path = WORKER, devices: int = 1, **variables: str
+) -> subprocess.Popen:
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{FLAGS}{devices}"}
     with open(out / f"log_{'_'.join(arguments)}", "w") as log:
         return subprocess.Popen(
-            [sys.executable, str(WORKER), str(out), *arguments],
+            [sys.executable, str(worker), str(out), *arguments],
             env=environment | variables,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
 
 
-def finish(out: Path, *processes: subprocess.Popen):
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def finish(out: Path, *processes: subprocess.Popen, timeout: float = 600):
     try:
-        codes = [process.wait(timeout=600) for process in processes]
+        codes = [process.wait(timeout) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -122,9 +131,7 @@ def test_rules_split_large_arrays_or_none(eight):
 @pytest.mark.slow
 def test_two_processes_train_like_one_on_disjoint_pictures(tmp_path):
     runpy.run_path(str(WORKER))["train"](tmp_path, "adain", "adain")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = free_port()
     finish(tmp_path, *[start(tmp_path, "adain", port, str(i)) for i in range(2)])
     whole = np.load(tmp_path / "adain_batch.npz")
     parts = [np.load(tmp_path / f"{i}_batch.npz") for i in range(2)]
@@ -137,6 +144,19 @@ def test_two_processes_train_like_one_on_disjoint_pictures(tmp_path):
     assert expected.keys() == got.keys()
     assert_near(got, expected)
     assert (tmp_path / "run/checkpoints/2").is_dir()
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_at_the_same_step(tmp_path):
+    port = free_port()
+    processes = [start(tmp_path, port, str(i), worker=STOPPED) for i in range(2)]
+    finish(tmp_path, *processes, timeout=300)
+    ends = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(2)]
+    # At the end of its call, and, where it came after the agreement, of the next.
+    assert ends[0] == ends[1] == [3, 6]
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["3", "6"]
+    steps = [step for step, name in numbers(tmp_path / "run") if name == "train/total"]
+    assert steps == list("123456")
 
 
 def test_batch_that_the_devices_do_not_divide_is_refused(monkeypatch):

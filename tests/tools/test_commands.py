@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import tomllib
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from din_jax.errors import INTERRUPTED, UserError, exit_status, stop_if_interrupted
+from din_jax.command_line import check_least
+from din_jax.errors import INTERRUPTED, UNREAD, UserError, exit_status, stop_if_interrupted
 from din_jax.tools import commands
 from din_jax.tools.config_files import PRESETS, read_config_file
 
@@ -74,12 +76,59 @@ def test_the_list_of_commands_answers_without_jax(tmp_path):
     assert done.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [("--help", ""), ("--help", "1"), ("train --help", "1"), ("convert --help", "")],
+)
+def test_a_reader_that_has_gone_is_no_error(command, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head -1` does, when it has its line
+    done = subprocess.run(
+        [sys.executable, "-m", "din_jax", *command.split()],
+        cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=writer, stderr=subprocess.PIPE, text=True, timeout=100,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (UNREAD, "")
+
+
+def test_no_command_has_a_parser_of_its_own():
+    """argparse's would print its usage and end the process; ours ends in one sentence."""
+    for path in (ROOT / "din_jax").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "argparse.ArgumentParser(" not in text, path
+
+
+@pytest.mark.parametrize("name", ["prepare", "convert", "pack"])
+def test_a_mistake_in_the_flags_is_one_sentence(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"din-jax {name}", "--nonsense"])
+    assert commands.run(name) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert f"din-jax {name} --help" in said
+
+
+def test_flags_that_are_too_small_are_named():
+    check_least(Namespace(sizes=[8, 9], style_size=1), sizes=8, style_size=1)
+    with pytest.raises(UserError, match=r"^--style-size must be at least 2 pixels, not 1\.$"):
+        check_least(Namespace(style_size=1), " pixels", style_size=2)
+    with pytest.raises(UserError, match=r"^--sizes must be at least 9, not 8\.$"):
+        check_least(Namespace(sizes=[10, 8]), sizes=9)
+
+
 def test_help_of_training_names_its_flags_without_jax(tmp_path):
     done = din_jax("train", "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    for word in ("--config:", "--workdir:", "--[no]distributed", "din:VARIANT"):
+    for word in ("--config:", "--workdir:", "--[no]distributed", "--coordinator:", "din:VARIANT"):
         assert word in done.stdout
     assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("name", ["stylize", "info", "bench"])
+def test_help_has_examples_and_no_jax(name, tmp_path):
+    done = din_jax(name, "--help", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"din-jax {name}" in done.stdout and done.stdout.splitlines()[-1] == "False"
 
 
 def test_a_mistake_in_a_command_is_one_sentence_without_jax(tmp_path):
@@ -117,6 +166,31 @@ def test_an_unknown_variant_is_the_presets_own_sentence(spec, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^configs/din.py has variants .*, not 'nope'\.$"):
         read_config_file(spec)
+
+
+@pytest.mark.parametrize("library", ["ml_collections", "tensorboardX"])
+def test_a_library_that_is_missing_is_one_sentence(library, tmp_path):
+    blocked = f"import sys\nsys.modules[{library!r}] = None\n{PROBE}"
+    command = ["train", "--config=din:demo", "--workdir=run", "--config.train.steps=1"]
+    done = subprocess.run(
+        [sys.executable, "-c", blocked, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: the Python module '{library}' is not installed; ")
+    assert "pip install" in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_module_of_the_package_that_is_missing_is_a_defect():
+    def command():
+        raise ModuleNotFoundError("no module", name="din_jax.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        exit_status(command)
 
 
 def test_a_commands_own_status_is_kept():

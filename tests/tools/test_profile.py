@@ -54,11 +54,13 @@ def test_the_parts_lead_to_the_same_picture(model):
 def test_the_report_names_every_part(model, tmp_path, capsys):
     path = save_model(tmp_path / "small.safetensors", Config(model=SMALL), variables_of(model))
     flags = ["--checkpoint", str(path), "--size", "32", "--rounds", "1", "--processes", "1"]
+    flags += ["--products", "bfloat16"]
     assert main([*flags, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert main(flags) == 0
     table = capsys.readouterr().out
     assert all(row["part"] in table and row["ms"] > 0 for row in rows)
+    assert rows[-1]["megabytes"] > 0
     assert "sum of parts" in table
 
 

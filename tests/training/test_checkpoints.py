@@ -1,12 +1,15 @@
 """Which checkpoints are kept, across restarts too, and what a run's tables hold after one."""
 
+import json
+import time
+
 import grain
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from din_jax.training.checkpoints import Checkpoints
-from din_jax.training.reports import Average, Reports
+from din_jax.training.reports import Average, Reports, Window
 from din_jax.training.state import TrainState
 from din_jax.weights.runs import choose_step
 
@@ -46,6 +49,7 @@ def test_a_resumed_run_still_knows_its_best(tiny, tmp_path):
     checkpoints = Checkpoints(tmp_path, tiny)
     assert checkpoints.manager.metrics(2) == {"loss": 1.0}
     assert checkpoints.latest() == 7
+    assert checkpoints.reports() == {}  # as in runs of the time before there were any
     checkpoints.close()
     assert choose_step(tmp_path, "best") == 2 and choose_step(tmp_path, None) == 7
     # A better one replaces it in both places.
@@ -57,10 +61,12 @@ def test_restore_gives_the_newest_state_and_moves_the_input_to_its_place(tiny, t
     iterator = numbers()
     assert [next(iterator) for _ in range(3)] == [0, 1, 2]
     checkpoints = Checkpoints(tmp_path, tiny)
-    checkpoints.save(state_at(3), iterator, 1.0)
+    kept = {"window": {"sums": {"total": 1 / 3}}, "of the end": ["train"]}
+    checkpoints.save(state_at(3), iterator, 1.0, kept)
     checkpoints.wait()
     fresh = numbers()
     restored = checkpoints.restore(state_at(0), fresh)
+    assert checkpoints.reports() == kept
     checkpoints.close()
     assert int(restored.step) == 3 and restored.batch_stats == {}
     np.testing.assert_array_equal(restored.params["x"], [3.0, 3.0])
@@ -78,6 +84,32 @@ def test_rows_after_the_step_resumed_from_are_dropped(tmp_path):
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert lines == ["step,name,value", "1,train/total,0.333333", "2,train/total,0.666667",
                      "3,train/total,1", "4,train/total,44"]  # fmt: skip
+
+
+def test_rows_that_only_the_stop_caused_are_dropped_and_no_row_stands_twice(tmp_path):
+    reports = Reports(tmp_path, None, 10, enabled=True)
+    for step in (2, 3):
+        for prefix in ("train", "validation"):
+            reports.scalars(step, prefix, {"total": step})
+            reports.scalars(step, prefix, {"total": -1.0})
+    reports.close()
+    reports = Reports(tmp_path, 3, 10, enabled=True, dropped=["train"])
+    reports.scalars(3, "validation", {"total": -1.0})
+    reports.close()
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()[1:]
+    assert lines == ["2,train/total,2", "2,validation/total,2", "3,validation/total,3"]
+
+
+def test_a_window_goes_on_where_it_was_saved():
+    window = Window()
+    window.add({"total": 0.1}, 1)
+    saved = json.loads(json.dumps(window.saved(window.since + 5.0)))
+    again = Window(saved)
+    again.add({"total": 0.2}, 2)
+    assert again.means() == {"total": (0.1 + 0.2) / 3}
+    assert time.monotonic() - again.since == pytest.approx(5.0, abs=1.0)
+    again.take()
+    assert again.count == 0 and time.monotonic() - again.since < 1.0
 
 
 def test_only_the_first_process_writes(tmp_path):

@@ -1,12 +1,15 @@
 """What an update and a picture run holds no masked load (docs/SLOW_STATE.md)."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from din_jax.inference.engine import _encode, _stylize
+from din_jax.inference.fold import for_inference
+from din_jax.inference.frames import pieces, reflected
+from din_jax.inference.programs import encode, stylize
 from din_jax.tools.masked_loads import masked_loads
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.step import make_train_step
@@ -33,14 +36,20 @@ def test_an_update_has_none(portable):
 
 
 @pytest.mark.slow
-def test_a_picture_has_none(portable):
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_a_picture_has_none(portable, products):
     model = portable.network.module(
         portable.state.params, portable.state.batch_stats, {}, training=False
     )
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(for_inference(model, products))
     state = nnx.to_pure_dict(state)
-    images = np.zeros((1, 48, 40, 3), np.uint8)
-    assert masked_loads(lambda *args: _encode(graph, *args), state, images) == {}
-    code = jax.eval_shape(lambda *args: _encode(graph, *args), state, images)
-    sizes = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    assert masked_loads(lambda *args: _stylize(graph, *args), state, images, sizes, code) == {}
+    frame = reflected(np.zeros((48, 40, 3), np.uint8), 1, 32)
+    cut = pieces([frame], [frame.whole()], frame.shape, exact=True)
+    images, rest = cut.images, cut._replace(images=None)
+    assert masked_loads(lambda *args: encode(graph, *args), state, images) == {}
+    code = jax.eval_shape(lambda *args: encode(graph, *args), state, images)
+    painted = functools.partial(stylize, graph, "float32", False)
+    assert masked_loads(painted, images, rest, state, code) == {}
+    cut = pieces([frame], [frame.whole()], frame.shape)
+    held = cut._replace(images=None)
+    assert masked_loads(painted, images, held, state, code) == {}

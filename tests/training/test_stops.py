@@ -1,12 +1,19 @@
 """A run stops before a diverged state is saved, and saves before it obeys a signal."""
 
+import csv
+import json
 import os
 import signal
+import time
+from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from din_jax.errors import INTERRUPTED, UserError, exit_status
+from din_jax.training import loop
 from din_jax.training.calls import Steps
 from din_jax.training.claims import claim_run
 from din_jax.training.loop import Trainer
@@ -23,7 +30,7 @@ def trainer(tiny, changed, tmp_path):
         batch_stats={},
         opt_state={"x": jnp.zeros(3)},
     )
-    trainer.initial_state = lambda: state
+    trainer.initial_state = lambda: jax.tree.map(jnp.copy, state)  # a run donates its own
     trainer.abstract = state
     trainer.step = lambda state, *_, allowed=True: advance(state, {}, allowed)
     trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), trainer.feed.draw)
@@ -89,6 +96,14 @@ def test_a_run_whose_time_is_up_is_saved_and_goes_on(trainer, changed, tmp_path,
     claim_run(tmp_path, changed(config, train={"minutes": 5.0}))
 
 
+def test_the_time_of_a_run_begins_with_setting_it_up(trainer, changed, tmp_path, monkeypatch):
+    trainer.config = changed(trainer.config, train={"checkpoint_every": 100, "minutes": 1.0})
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 61)  # that pictures and weights took
+    trainer.train()
+    assert saved_steps(tmp_path) == [1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["first validation", "step", "validation"])
 def test_signal_at_any_moment_leaves_a_checkpoint(
@@ -132,3 +147,107 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(trainer, tmp_path, caps
     assert saved_steps(tmp_path) == []
     said = capsys.readouterr()
     assert "once more to stop at once" in said.out and said.err.count("stopped by Ctrl-C") == 1
+
+
+@pytest.fixture
+def in_memory(monkeypatch):
+    """Checkpoints in memory: those of orbax take longer to write than all the rest."""
+    runs: dict = {}
+
+    class Kept:
+        def __init__(self, run, config):
+            self.saved = runs.setdefault(run, {})
+
+        def latest(self):
+            return max(self.saved, default=None)
+
+        def save(self, state, iterator, loss, reports):
+            self.saved[int(state.step)] = jax.tree.map(np.array, state), json.dumps(reports)
+
+        def restore(self, abstract, iterator):
+            return jax.tree.map(jnp.asarray, self.saved[self.latest()][0])
+
+        def reports(self):
+            return json.loads(self.saved[self.latest()][1])
+
+        def wait(self):
+            pass
+
+        close = wait
+
+    monkeypatch.setattr(loop, "Checkpoints", Kept)
+
+
+def table(run) -> list[tuple[str, ...]]:
+    """metrics.csv without the one column that a clock decides."""
+    with open(run / "metrics.csv", newline="") as file:
+        return [tuple(row) for row in csv.reader(file) if "images_per_second" not in row[1]]
+
+
+def stopping(trainer, run, *stops: int):
+    """Trains in `run` to the end, with a signal in each call that reaches one of `stops`."""
+    trainer.run = run
+    call = trainer._steps
+    for stop in (*stops, None):
+
+        def stepping(state, *rest, stop=stop):
+            result = call(state, *rest)
+            if int(result[0].step) == stop:
+                signal.raise_signal(signal.SIGINT)
+            return result
+
+        trainer._steps, trainer._stop = stepping, False
+        assert int(trainer.train().step) == (stop or trainer.config.train.steps)
+    trainer._steps = call
+
+
+def test_a_run_stopped_anywhere_leaves_the_table_of_one_that_was_not(
+    in_memory, trainer, changed, tmp_path
+):
+    every = {"log_every": 4, "validate_every": 5, "checkpoint_every": 6, "steps": 13}
+    trainer.config = changed(trainer.config, train=every | {"keep_last": 20})
+
+    def step(state, *_, allowed=True):
+        # Thirds and tenths: means that a sum in another order would round otherwise.
+        return advance(state, {"total": 0.1 + 1 / (3.0 + state.step)}, allowed)
+
+    def validating(variables, count, reports):
+        reports.scalars(count, "validation", {"total": count / 7})
+        return 1.0
+
+    trainer.step, trainer.validate = step, validating
+    trainer.feed = SimpleNamespace(
+        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None
+    )
+    trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), lambda *_: {})
+    stopping(trainer, tmp_path / "whole")
+    whole = table(tmp_path / "whole")
+    assert [int(step) for step, name, _ in whole if name == "train/total"] == [4, 8, 12, 13]
+    assert len({row[:2] for row in whole}) == len(whole)  # no row twice
+    # Within a row and again, where a checkpoint or a validation is due anyway, at a row's end.
+    stopping(trainer, tmp_path / "cut", 2, 3, 5, 6, 7, 8, 12)
+    assert table(tmp_path / "cut") == whole
+    # An end that is raised is a stop like another; one that is not keeps its rows.
+    trainer.config = changed(trainer.config, train={"steps": 10})
+    stopping(trainer, tmp_path / "raised")
+    ended = table(tmp_path / "raised")
+    stopping(trainer, tmp_path / "raised")
+    assert table(tmp_path / "raised") == ended and ended[-1][0] == "10"
+    trainer.config = changed(trainer.config, train={"steps": 13})
+    stopping(trainer, tmp_path / "raised")
+    assert table(tmp_path / "raised") == whole
+
+
+def test_a_run_that_diverges_where_it_resumed_validates_it_once(in_memory, trainer, tmp_path):
+    def breaks(state, *_, allowed=True):
+        return advance(state, {"total": jnp.where(state.step == 3, jnp.nan, 1.0)}, allowed)
+
+    def validating(variables, count, reports):
+        reports.scalars(count, "validation", {"total": 1.0})
+        return 1.0
+
+    trainer.step, trainer.validate = breaks, validating
+    with pytest.raises(UserError, match="not finite at step 4"):
+        trainer.train()
+    rows = table(tmp_path)
+    assert len({row[:2] for row in rows}) == len(rows)

@@ -1,4 +1,4 @@
-"""Depthwise convolution as a sum of K * K shifted products, with its gradient: the form for CPU.
+"""Depthwise convolution as a sum of K * K shifted products, with its gradient.
 
 XLA on CPU runs a grouped convolution 9 to 40 times slower than oneDNN does. Its own gradient of the
 sum takes some ten times as long as the sum: the transposed slices become K * K padded copies, and
@@ -11,57 +11,44 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from din_jax.ops.padding import reflect_pad
+from din_jax.ops.cpu.padding import reflect_in_place
+from din_jax.ops.taps import shifted_taps
 from din_jax.ops.widening import wide_type
 
 
-def shifted_depthwise(x: Array, kernel: Array, stride: int, dilation: int = 1) -> Array:
-    """Depthwise convolution with reflect padding, [B, H, W, C] by [K, K, C], K odd.
+def depthwise_on_cpu(x: Array, kernel: Array, stride: int, halo: bool) -> Array:
+    """`ops.depthwise_conv2d` of a map and a kernel of one type."""
+    pad = 0 if halo else kernel.shape[0] // 2
+    return depthwise_by_taps(reflect_in_place(x, pad, pad), kernel[:, :, 0], stride, 1)
 
-    A kernel [K, K, B, 1, 1, C] holds one for every image; its taps are `dilation` pixels apart.
+
+def _sum_of_products(padded: Array, kernel: Array, stride: int, dilation: int) -> Array:
+    taps = shifted_taps(padded, kernel.shape[0], stride, dilation)
+    kernel = kernel if kernel.ndim == 6 else kernel[:, :, None, None, None]
+    return sum(tap * kernel[i, j] for (i, j), tap in taps)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise_by_taps(padded: Array, kernel: Array, stride: int, dilation: int) -> Array:
+    """Depthwise convolution of a padded map, [B, H + D (K - 1), W + D (K - 1), C] by [K, K, C].
+
+    A kernel [K, K, B, 1, 1, C] holds one for every image; its taps are D = `dilation` pixels apart.
     Returns [B, ceil(H / stride), ceil(W / stride), C]. Reverse mode only.
     """
-    padded = reflect_pad(x, dilation * (kernel.shape[0] // 2))
-    return _shifted_products(padded, kernel, stride, dilation, x.shape[1:3])
+    return _sum_of_products(lax.optimization_barrier(padded), kernel, stride, dilation)
 
 
-def shifted_taps(
-    padded: Array, side: int, size: tuple[int, int], stride: int = 1, dilation: int = 1
-):
-    """The K * K views of a padded map that a convolution multiplies, as ((i, j), view) pairs."""
-    height, width = size
-    for i in range(side):
-        for j in range(side):
-            top, left = i * dilation, j * dilation
-            yield (i, j), padded[:, top : top + height : stride, left : left + width : stride]
+def _by_taps_forward(padded, kernel, stride, dilation):
+    return depthwise_by_taps(padded, kernel, stride, dilation), (padded, kernel)
 
 
-def _sum_of_products(
-    padded: Array, kernel: Array, size: tuple[int, int], stride: int = 1, dilation: int = 1
-) -> Array:
-    taps = shifted_taps(padded, kernel.shape[0], size, stride, dilation)
-    return sum(tap * kernel[i, j].reshape(-1, 1, 1, tap.shape[-1]) for (i, j), tap in taps)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _shifted_products(
-    padded: Array, kernel: Array, stride: int, dilation: int, size: tuple[int, int]
-) -> Array:
-    """Depthwise convolution of a padded map, [B, H + D (K - 1), W + D (K - 1), C] by [K, K, C]."""
-    return _sum_of_products(lax.optimization_barrier(padded), kernel, size, stride, dilation)
-
-
-def _shifted_products_forward(padded, kernel, stride, dilation, size):
-    return _shifted_products(padded, kernel, stride, dilation, size), (padded, kernel)
-
-
-def _shifted_products_backward(stride, dilation, size, saved, gradient):
+def _by_taps_backward(stride, dilation, saved, gradient):
     padded, kernel = saved
     to_padded = _transposed(gradient, kernel, padded.shape[1:3], stride, dilation)
     return to_padded, _kernel_gradient(padded, gradient, kernel, stride, dilation)
 
 
-_shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
+depthwise_by_taps.defvjp(_by_taps_forward, _by_taps_backward)
 
 
 def _transposed(
@@ -79,7 +66,7 @@ def _transposed(
     zero = jnp.zeros((), gradient.dtype)
     spread = lax.pad(gradient, zero, ((0, 0, 0), *border, (0, 0, 0)))
     turned = kernel[::-1, ::-1]
-    return _sum_of_products(lax.optimization_barrier(spread), turned, size, dilation=dilation)
+    return _sum_of_products(lax.optimization_barrier(spread), turned, 1, dilation)
 
 
 def _kernel_gradient(

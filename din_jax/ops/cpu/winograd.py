@@ -1,4 +1,4 @@
-"""K x K convolution of many channels by Winograd's minimal filtering F(2x2, 3x3): a form for CPU.
+"""K x K convolution of many channels by Winograd's minimal filtering F(2x2, 3x3).
 
 A tile of 2 x 2 outputs reads 4 x 4 inputs. Direct convolution takes 36 products per channel pair,
 
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from din_jax.ops.products import matmul
+from din_jax.ops.cpu.products import matmul
 
 TAPS = 3  # of a piece, per side
 TILE = 2  # outputs per side

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.ops import convolution
 from din_jax.ops.convolution import conv2d
-from din_jax.ops.products import matmul
-from din_jax.ops.winograd import winograd_conv
+from din_jax.ops.cpu import convolution
+from din_jax.ops.cpu.products import matmul
+from din_jax.ops.cpu.winograd import winograd_conv
 
 
 # Sides beyond three are cut into pieces of three taps, the last short by one or by two.

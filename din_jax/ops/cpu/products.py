@@ -13,8 +13,7 @@ def matmul(a: Array, b: Array) -> Array:
     or AMX a product is then up to twice as fast, if its factors are only just computed: rounding
     arrays that lie in memory costs what the product gains.
     """
-    on_cpu = jax.default_backend() == "cpu" and a.dtype == jnp.float32
-    if on_cpu and jax.config.jax_default_matmul_precision == "bfloat16":
+    if a.dtype == jnp.float32 and jax.config.jax_default_matmul_precision == "bfloat16":
         a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
         return jnp.matmul(a, b, preferred_element_type=jnp.float32)
     return jnp.matmul(a, b)

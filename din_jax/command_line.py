@@ -1,0 +1,37 @@
+"""The flags of a command: one parser, whose complaints are sentences as all others are."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from din_jax.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """Help shows `description` as it stands; a mistake in the flags is a `UserError`.
+
+    To be used within `errors.exit_status`.
+    """
+
+    def __init__(self, description: str | None = None, **settings: Any):
+        raw = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=raw, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        text = re.sub(r"^argument ", "", message)
+        raise UserError(f"{text} (see {self.prog} --help).")
+
+
+def check_least(flags: argparse.Namespace, unit: str = "", /, **least: int) -> None:
+    """Flags that are numbers, or lists of them, are at least so large.
+
+    Raises:
+      UserError: names the first that is not.
+    """
+    for name, bound in least.items():
+        value = getattr(flags, name)
+        lowest = min(value) if isinstance(value, Sequence) else value
+        if lowest < bound:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} must be at least {bound}{unit}, not {lowest}.")

@@ -1,0 +1,114 @@
+"""Style codes, and mixtures of them, of several pictures: checked, counted, chosen, joined."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from din_jax.errors import UserError
+from din_jax.layers.codes import StyleCode
+from din_jax.layers.mixtures import Blend, Mixture, Regions
+
+
+def take_codes(code: Mixture, indices: Sequence[int] | np.ndarray) -> Mixture:
+    """The codes of some pictures, in the order asked for; an index may repeat.
+
+    What a mixture has once for all pictures (a code, a mask, weights) serves each of them.
+    """
+    chosen = np.asarray(indices)
+
+    def pick(x, axis: int = 0):
+        own = chosen if x.shape[axis] > 1 else 0 * chosen
+        return x[(slice(None),) * axis + (own,)]
+
+    if isinstance(code, Blend):
+        weights = code.weights if code.weights.ndim == 1 else pick(code.weights, 1)
+        return Blend(tuple(take_codes(each, chosen) for each in code.codes), weights)
+    if isinstance(code, Regions):
+        return Regions(tuple(take_codes(each, chosen) for each in code.codes), pick(code.masks, 1))
+    return jax.tree.map(pick, code)
+
+
+def join_codes(codes: Sequence[StyleCode]) -> StyleCode:
+    """Several codes as one, in order."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *codes)
+
+
+def code_count(code: Mixture) -> int:
+    """How many pictures a code or mixture is for; 1 is for any number of the same."""
+    return max(_counts(code))
+
+
+def checked_mixture(code: Mixture, levels: Sequence[str], pictures: int) -> Mixture:
+    """The mixture with arrays for weights and masks and tuples for codes.
+
+    Args:
+      code: of as many pictures as there are, or of one for all, in every part of it.
+      levels: those of the model.
+      pictures: how many there are.
+
+    Raises:
+      UserError: another number of pictures, levels, weights or masks; masks that leave a pixel to
+        no style, are negative or are not finite.
+    """
+    mixture = _checked(code, levels)
+    if wrong := [n for n in _counts(mixture) if n not in (1, pictures)]:
+        raise UserError(
+            f"{pictures} contents need as many style codes, or one for all, not {wrong[0]}."
+        )
+    return mixture
+
+
+def _counts(code: Mixture) -> Iterator[int]:
+    if isinstance(code, (Blend, Regions)):
+        for each in code.codes:
+            yield from _counts(each)
+        if isinstance(code, Regions):
+            yield np.shape(code.masks)[1]
+        elif np.ndim(code.weights) == 2:
+            yield np.shape(code.weights)[1]
+    else:
+        yield next(iter(code.values())).bias.shape[0]
+
+
+def _checked(code: Mixture, levels: Sequence[str]) -> Mixture:
+    if isinstance(code, (Blend, Regions)):
+        codes = tuple(_checked(each, levels) for each in code.codes)
+        if any(isinstance(each, Regions) for each in codes):
+            raise UserError("masks hold styles or blends of them, not masks again: multiply masks.")
+        if isinstance(code, Blend):
+            return Blend(codes, _weights(code.weights, len(codes)))
+        return Regions(codes, _masks(code.masks, len(codes)))
+    if not isinstance(code, dict) or set(code) != set(levels):
+        found = ", ".join(map(str, code)) if isinstance(code, dict) else type(code).__name__
+        raise UserError(
+            f"a style code of this model has the levels {', '.join(levels)}, not {found}: encode "
+            "the style with this model."
+        )
+    return code
+
+
+def _weights(weights, count: int) -> np.ndarray:
+    array = np.asarray(weights, np.float32)
+    if array.ndim not in (1, 2) or len(array) != count or not np.isfinite(array).all():
+        raise UserError(
+            f"{count} styles need {count} finite weights, or one row of them per style, not "
+            f"{list(array.shape)}."
+        )
+    return array
+
+
+def _masks(masks, count: int) -> np.ndarray:
+    array = np.asarray(masks, np.float32)
+    if array.ndim != 4 or len(array) != count or 0 in array.shape:
+        raise UserError(
+            f"{count} styles need masks [{count}, pictures, H, W], not {list(array.shape)}."
+        )
+    if not np.isfinite(array).all() or array.min() < 0:
+        raise UserError("masks must be finite and not negative: 0 is outside, 1 inside.")
+    if array.sum(0).min() <= 0:
+        raise UserError(
+            "some pixel lies in no mask: give a further style with a mask for the rest."
+        )
+    return array

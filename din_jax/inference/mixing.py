@@ -1,0 +1,117 @@
+"""Style codes mixed into one, level by level, in numpy: no program is compiled for it."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from din_jax.config import ModelConfig
+from din_jax.errors import UserError
+from din_jax.layers.codes import LayerCode, StyleCode, channel_code
+from din_jax.layers.normalizers import Moments
+from din_jax.models.network import StylizationNetwork
+from din_jax.models.style_encoders import FEATURE_CHANNELS
+from din_jax.ops.statistics import EPSILON
+from din_jax.ops.whitening import covariance_root
+
+
+def mix_codes(codes: Sequence[StyleCode], weights: Mapping[str, Sequence[float]]) -> StyleCode:
+    """sum_s weights[level][s] * codes[s], which paints as the mixed outputs would.
+
+    Every transform is linear in its code (`layers.mixtures`). Codes of one style go with those of
+    many. A weight of 1 alone gives that code itself, bit for bit.
+    """
+
+    def mix(level: str, *parts: np.ndarray) -> np.ndarray:
+        terms = [
+            part if weight == 1 else np.float32(weight) * np.asarray(part)
+            for weight, part in zip(weights[level], parts, strict=True)
+            if weight
+        ]
+        return sum(terms[1:], terms[0])
+
+    return {
+        level: jax.tree.map(lambda *parts, at=level: mix(at, *parts), *(c[level] for c in codes))
+        for level in codes[0]
+    }
+
+
+def style_weights(weights: Sequence[float] | None, styles: int) -> list[float]:
+    """One weight per style, their sum 1; None is the same of each.
+
+    Raises:
+      UserError: another number of them, one that is not finite, or a sum that is not above 0.
+    """
+    if weights is None:
+        return [1 / styles] * styles
+    given = np.asarray(weights, np.float64)
+    if given.shape != (styles,) or not np.isfinite(given).all() or given.sum() <= 0:
+        raise UserError(
+            f"{styles} styles need {styles} weights, finite and with a sum above 0, not "
+            f"{given.ravel().tolist()[:8]}."
+        )
+    return (given / given.sum()).tolist()
+
+
+def level_strengths(
+    strength: float, levels: Mapping[str, float] | Sequence[float] | None, known: Sequence[str]
+) -> dict[str, float]:
+    """Strength at each level, the product of that of all and its own.
+
+    Args:
+      strength: 0..1, of all levels.
+      levels: 0..1 by level; of a mapping those left out are 1, a sequence is in order of `known`.
+      known: the model's levels.
+
+    Raises:
+      UserError: a level that the model has not, or a number outside 0..1.
+    """
+    if levels is None:
+        levels = {}
+    elif not isinstance(levels, Mapping):
+        if len(levels) != len(known):
+            raise UserError(
+                f"levels must be one strength each for {', '.join(known)}, not {len(levels)}."
+            )
+        levels = dict(zip(known, levels, strict=True))
+    unknown = [str(name)[:40] for name in levels if name not in known]
+    if unknown:
+        raise UserError(
+            f"this model is styled at {', '.join(known)}, and not at {', '.join(unknown[:4])}."
+        )
+    for name, value in {"strength": strength, **levels}.items():
+        if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+            raise UserError(f"{name} must be a strength from 0 to 1, not {str(value)[:40]!r}.")
+    return {name: float(strength) * float(levels.get(name, 1.0)) for name in known}
+
+
+def statistics_as_code(moments: Moments) -> LayerCode:
+    """The code that gives a map normalized by `moments` its own statistics back.
+
+    Behind instance norm AdaIN's of the map itself, behind whitening WCT's.
+    """
+    if moments.covariance is not None:
+        return LayerCode(covariance_root(moments.covariance)[:, None, None], moments.mean)
+    return channel_code(np.sqrt(moments.variance + EPSILON), moments.mean)
+
+
+def code_shapes(network: StylizationNetwork) -> dict[str, tuple[int, ...]]:
+    """Shapes of one style's code by level and field, `code.LEVEL.kernel`, as a bank names them."""
+    config, shapes = network.config, {}
+    for level in network.levels:
+        channels = FEATURE_CHANNELS["relu4_1"]
+        if config.network != "vgg19":
+            channels = config.widths[int(level[-1]) - 1]
+        kernel, bias = _shapes(config, channels)
+        shapes |= {f"code.{level}.kernel": kernel, f"code.{level}.bias": bias}
+    return shapes
+
+
+def _shapes(config: ModelConfig, channels: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if config.transform == "spatial":
+        grid = (config.spatial_grid, config.spatial_grid, channels)
+        return grid, grid
+    side, per_group = 1, channels if config.code == "wct" else 1
+    if config.code == "din":
+        side, per_group = config.dynamic_kernel, channels // (config.dynamic_groups or channels)
+    return (side, side, per_group, channels), (channels,)

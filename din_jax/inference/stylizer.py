@@ -1,0 +1,286 @@
+"""What users take: any picture, any size, many styles, every control.
+
+stylizer = Stylizer.load()
+stylizer.stylize("photo.jpg", "painting.jpg").save("painted.jpg")
+stylizer.stylize("photo.jpg", ["waves", "mosaic"], weights=[2, 1], strength=0.8)
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from din_jax.config import SMALLEST_SIDE
+from din_jax.data.files import MissingImageError
+from din_jax.errors import UserError
+from din_jax.inference.bank import BankError, StyleBank, nearest_names
+from din_jax.inference.blending import paint_mix, paint_regions, require_encoder
+from din_jax.inference.codes import code_count, take_codes
+from din_jax.inference.color import check_color, keep_chroma, match_colors
+from din_jax.inference.engine import Engine
+from din_jax.inference.included import ASSETS, INCLUDED, INCLUDED_BANK, find_model
+from din_jax.inference.masks import fit_masks, read_masks
+from din_jax.inference.mixing import code_shapes, level_strengths, style_weights
+from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
+from din_jax.layers.codes import StyleCode
+from din_jax.weights.errors import one_line
+from din_jax.weights.models import LoadedModel, load_model
+
+__all__ = ["ASSETS", "INCLUDED", "INCLUDED_BANK", "LARGEST_SCALE", "Stylizer", "find_model"]
+
+LARGEST_SCALE = 4096  # pixels, short side of a style: as training takes it at most
+
+
+class Stylizer:
+    """A model at work on pictures as users have them: arrays, Pillow images, files.
+
+    Args:
+      loaded: what `load_model` gave.
+      bank: styles by name: a `StyleBank` or its file, of this model; None takes the styles that
+        come with the program where they are of this model, else none.
+      engine_options: see `Engine`.
+
+    Raises:
+      UserError: options that are none; a bank of another model.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, *, bank: StyleBank | str | Path | None = None, **engine_options
+    ):
+        self.loaded = loaded
+        self.engine = Engine(loaded, **engine_options)
+        self.bank = StyleBank(loaded.fingerprint, loaded.source.stem)
+        self._no_bank = ""  # why there is none, for messages
+        if bank is not None:
+            self.bank = bank if isinstance(bank, StyleBank) else StyleBank.load(bank)
+            self._check_bank(self.bank)
+        elif INCLUDED_BANK.is_file():
+            included = StyleBank.load(INCLUDED_BANK)
+            if included.fingerprint == loaded.fingerprint:
+                self._check_bank(included)
+                self.bank = included
+            else:
+                self._no_bank = " (the styles that come with the program are another model's)"
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path = INCLUDED,
+        *,
+        step: int | str | None = None,
+        vgg: str | Path = "",
+        encoder: bool = True,
+        bank: StyleBank | str | Path | None = None,
+        **engine_options,
+    ) -> "Stylizer":
+        """Loads a model.
+
+        Args:
+          path: the name of an included model, a model file, or the directory of a run.
+          step, vgg, encoder: see `load_model`; without the encoder only known styles are painted,
+            in less memory.
+          bank, engine_options: as of the class.
+
+        Raises:
+          UserError: there is none, or it is damaged.
+        """
+        loaded = load_model(find_model(path), step=step, vgg=vgg, encoder=encoder)
+        return cls(loaded, bank=bank, **engine_options)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the styled layers: level1 is at full size, level3 at a quarter of it."""
+        return self.loaded.model.levels
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the styles that can be asked for without a picture."""
+        return self.engine.styles or self.bank.names
+
+    def encode_style(self, pictures: Any, *, size: int | None = None) -> StyleCode:
+        """Style pictures to one code that holds a style for each, in order.
+
+        Args:
+          pictures: one or several, each an array, a Pillow image or a path; or the name of a style
+            (of `styles`).
+          size: px, short side of the pictures while they are encoded: strokes grow with it. None
+            takes the size that the model was trained at, 0 the pictures' own.
+
+        Raises:
+          UserError: none, one that is no picture, or an unknown name.
+        """
+        given = list(pictures) if is_sequence(pictures) else [pictures]
+        if not given:
+            raise UserError("at least one style is needed, but there is none.")
+        if not self.engine.styles and not any(self._is_known(style) for style in given):
+            require_encoder(self.loaded, "encode a picture")
+            return self.engine.encode_style([self._style_picture(x) for x in given], size=size)
+        codes = [self._code(style, [], "style", size) for style in given]
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *codes)
+
+    def stylize(
+        self,
+        contents: Any,
+        style: Any,
+        *,
+        weights: Sequence[float] | None = None,
+        masks: Sequence[Any] | None = None,
+        feather: float = 0.0,
+        strength: float = 1.0,
+        levels: Mapping[str, float] | Sequence[float] | None = None,
+        color: str = "style",
+        scale: int | None = None,
+        seamless: bool = False,
+        tile: int | None = None,
+    ) -> Any:
+        """Paints contents in a style, or in several; nothing about it is random.
+
+        Args:
+          contents: one picture or a sequence of them, each a uint8 array [H, W, 3], [H, W, 4] (with
+            alpha) or [H, W] (gray), a Pillow image or a path. EXIF orientations and ICC profiles
+            are applied.
+          style: a picture of the same kinds, the name of a style, a style code (of one style, or
+            of as many as contents), or a sequence of these, which are mixed.
+          weights: of the styles of a sequence, divided by their sum; None is equal shares. One
+            below 0 goes away from its style.
+          masks: instead of weights: for each style where it is painted, see `read_mask` and
+            `fit_masks`; one less than styles leaves the last style what no mask holds, as many
+            leave that to the content's own colors and strokes, as at strength 0.
+          feather: px of the content by which edges of masks are softened.
+          strength: 0 is the content as the network draws it, 1 the style. A model with a table of
+            styles cannot draw the content in its own style: the pictures are mixed instead.
+          levels: strengths of single levels, times `strength`: {"level1": 0.5}, or one for each of
+            `levels`.
+          color: "style"; "luminance", the content's colors under the painted light and dark; or
+            "match", the style in colors of the content's mean and covariance.
+          scale: px, short side of style pictures while they are encoded: strokes grow with it.
+          seamless: results tile the plane without a seam.
+          tile: px, see `Engine`.
+
+        Returns:
+          One result, or a list in order, each of its content's size, with its alpha: an array for
+          an array, a Pillow image else. sRGB.
+
+        Raises:
+          UserError: a picture or a setting is no good; one sentence says which and what helps.
+        """
+        check_color(color)
+        strengths = self._strengths(strength, levels)
+        pictures, single = read_pictures(contents, "a content picture")
+        styles = list(style) if is_sequence(style) else [style]
+        if not styles:
+            raise UserError("at least one style is needed, but there is none.")
+        if masks is not None and weights is not None:
+            raise UserError(
+                "weights mix styles everywhere and masks give each its region: give one of the two."
+            )
+        shares = style_weights(weights, len(styles))
+        masks = None if masks is None else read_masks(masks, len(styles))
+        if not 0 <= feather < np.inf:
+            raise UserError(f"feather must be 0 px or more, not {feather}.")
+        if scale is not None and not (scale == 0 or SMALLEST_SIDE <= scale <= LARGEST_SCALE):
+            raise UserError(
+                f"scale must be {SMALLEST_SIDE} to {LARGEST_SCALE} px, or 0 for the pictures' own "
+                f"size, not {scale}."
+            )
+        if seamless and self.loaded.config.model.transform == "spatial":
+            raise UserError(
+                "a spatially adaptive code lies on the content as its style does, and has "
+                "borders of its own: use another model, or leave seamless out."
+            )
+        rgbs, visible = [x.rgb for x in pictures], [x.visible for x in pictures]
+        codes = [self._code(part, rgbs, color, scale) for part in styles]
+        options = {"seamless": seamless, "tile": tile}
+        if masks is None:
+            painted = paint_mix(self.engine, rgbs, visible, codes, shares, strengths, options)
+        else:
+            painted = []
+            for i, rgb in enumerate(rgbs):
+                own_codes = [take_codes(x, [i if code_count(x) > 1 else 0]) for x in codes]
+                given = fit_masks(masks, len(styles), rgb.shape[:2], feather)
+                painted.append(
+                    paint_regions(
+                        self.engine, rgb, visible[i], own_codes, given, strengths, options
+                    )
+                )
+        if color == "luminance":
+            painted = [keep_chroma(*pair) for pair in zip(rgbs, painted, strict=True)]
+        finished = [a.finished(b) for a, b in zip(pictures, painted, strict=True)]
+        return finished[0] if single else finished
+
+    def _code(
+        self, style: Any, contents: Sequence[np.ndarray], color: str, size: int | None
+    ) -> StyleCode:
+        """The code of one style; of one for each content where it depends on them."""
+        known = self._is_known(style)
+        if known and color == "match":
+            raise UserError(
+                "color 'match' gives the style's picture other colors, but this style is a code "
+                "without one: give its picture, or choose color 'luminance'."
+            )
+        if known and size is not None:
+            raise UserError(
+                "scale is the size at which a style's picture is encoded, but this style is a code "
+                "already: give its picture, or leave scale out."
+            )
+        if isinstance(style, Mapping):
+            return self._checked(style, len(contents))
+        if self.engine.styles:
+            return self.engine.encode_style([style])
+        if known:
+            return self.bank[style]
+        require_encoder(self.loaded, "encode a picture")
+        picture = self.engine.prepare_style(self._style_picture(style), size)
+        if color == "match":
+            return self.engine.encode_style([match_colors(picture, c) for c in contents], size=0)
+        return self.engine.encode_style([picture], size=0)
+
+    def _is_known(self, style: Any) -> bool:
+        """Whether a style needs no encoder: a code, or a name of a table's or the bank's."""
+        named = isinstance(style, str) and style in self.bank
+        return isinstance(style, Mapping) or bool(self.engine.styles) or named
+
+    def _style_picture(self, style: Any) -> np.ndarray:
+        try:
+            return flat_picture(style, "a style")
+        except MissingImageError as error:
+            if not isinstance(style, str):
+                raise
+            near = nearest_names(style, self.bank, 4)
+            hint = f"the nearest styles are {', '.join(near)}" if near else "give an existing file"
+            raise BankError(
+                f"there is neither a picture nor a style {one_line(style, 80)!r}{self._no_bank}; "
+                f"{hint}."
+            ) from error
+
+    def _strengths(self, strength: float, levels) -> dict[str, float]:
+        if levels is not None and self.engine.styles:
+            raise UserError(
+                "levels mix a content's own code into some layers, but a model with a table of "
+                "styles has no code of a content: leave levels out and set strength."
+            )
+        return level_strengths(strength, levels, self.levels)
+
+    def _checked(self, code: StyleCode, contents: int) -> StyleCode:
+        shapes = {
+            f"code.{level}.{field}": np.shape(value)[1:]
+            for level, part in code.items()
+            for field, value in zip(part._fields, part, strict=True)
+        }
+        if shapes != code_shapes(self.loaded.model):
+            raise UserError(
+                "a style code must be one of this model's, but has other levels or shapes: encode "
+                "the style's picture with this model."
+            )
+        if contents and code_count(code) not in (1, contents):
+            raise UserError(
+                f"{contents} contents need as many style codes, or one for all, not "
+                f"{code_count(code)}."
+            )
+        return code
+
+    def _check_bank(self, bank: StyleBank) -> None:
+        bank.require_model(self.loaded.fingerprint, self.loaded.source.stem)
+        bank.require_shapes(code_shapes(self.loaded.model))

@@ -1,0 +1,109 @@
+"""`din-jax bank`: every action as a user types it, and the bank that comes with the program."""
+
+import json
+
+import numpy as np
+import pytest
+
+from din_jax.config import Config
+from din_jax.data.decoding import save_image
+from din_jax.inference.bank import StyleBank
+from din_jax.inference.included import ASSETS, INCLUDED, INCLUDED_BANK
+from din_jax.inference.stylizer import Stylizer
+from din_jax.tools.bank import main
+from din_jax.weights.models import load_model, save_model
+from din_jax.weights.torch_names import model_shapes
+
+TINY = {
+    "widths": [4, 6, 8], "kernel": 3, "residuals": 1, "separable": False, "encoder_norm": "none",
+    "code": "adain", "style_encoder": "content",
+}  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path):
+    config = Config.from_dict({"model": TINY, "data": {"crop": 40, "resize": 40}})
+    rng = np.random.default_rng(3)
+    arrays = {n: rng.standard_normal(s) / 4 for n, s in model_shapes(config.model).items()}
+    return str(save_model(tmp_path / "tiny.safetensors", config, arrays))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "paintings"
+    rng = np.random.default_rng(0)
+    for name in ("waves", "stained glass", "dots"):
+        save_image(folder / f"{name}.png", rng.integers(0, 256, (40, 44, 3), np.uint8))
+    return folder
+
+
+def test_the_life_of_a_bank(model, pictures, tmp_path, capsys):
+    path = tmp_path / "mine.safetensors"
+    bank = ["--bank", str(path)]
+    assert main(["add", str(pictures), *bank, "--model", model]) == 0
+    assert "3 of 3 styles added" in capsys.readouterr().out
+    assert main(["list", *bank]) == 0
+    assert capsys.readouterr().out.split("\n")[:3] == ["dots", "stained glass", "waves"]
+    assert main(["list", *bank, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["styles"] == ["dots", "stained glass", "waves"] and facts["model"] == "tiny"
+    assert main(["search", "glass", *bank]) == 0
+    assert capsys.readouterr().out.split("\n")[0] == "stained glass"
+    stylizer = Stylizer.load(model, bank=path)
+    content = np.full((40, 44, 3), 99, np.uint8)
+    close = stylizer.stylize(content, "waves").astype(int)
+    assert np.abs(close - stylizer.stylize(content, pictures / "waves.png")).max() <= 2  # float16
+    assert main(["remove", "waves", *bank]) == 0
+    part = tmp_path / "part.safetensors"
+    assert main(["export", "dots", *bank, "--output", str(part)]) == 0
+    assert StyleBank.load(part).names == ("dots",)
+    assert main(["export", *bank, "--output", str(tmp_path / "small")]) == 0
+    assert sorted(x.name for x in (tmp_path / "small").iterdir()) == [
+        "dots.png",
+        "stained glass.png",
+    ]
+
+
+def test_mistakes_are_one_sentence_and_change_nothing(model, pictures, tmp_path, capsys):
+    path = tmp_path / "mine.safetensors"
+    bank = ["--bank", str(path), "--model", model]
+    (pictures / "broken.png").write_bytes(b"no picture")
+    assert main(["add", str(pictures), *bank]) == 1  # what is good is added
+    out = capsys.readouterr()
+    assert "3 of 4 styles added" in out.out and "broken.png' must be a picture" in out.err
+    before = path.read_bytes()
+    for arguments, sentence in (
+        (["add", str(pictures / "dots.png"), *bank], "are in the bank already: give --replace"),
+        (["add", str(pictures / "dots.png"), str(pictures), *bank, "--replace"], "stand twice"),
+        (["add", str(tmp_path / "none.png"), *bank], "none.png' does not exist"),
+        (["remove", "wavs", "--bank", str(path)], "no style 'wavs'; the nearest are waves"),
+        (["export", "--bank", str(path), "--output", str(path)], "exists already"),
+        (["list", "--bank", str(tmp_path / "no.safetensors")], "there is no style bank"),
+        (["add", str(pictures / "waves.png"), "--replace", *bank[:2]], "not of 'din_portable'"),
+        (["draw", *bank], "exists already; give --replace"),
+    ):
+        status = main(arguments)
+        error = capsys.readouterr().err
+        assert status in (1, 2) and sentence in error and error.startswith("error: ")
+        assert path.read_bytes() == before
+    assert main(["add", str(pictures / "dots.png"), *bank, "--replace"]) == 0
+
+
+def test_drawn_styles_are_called_as_their_kinds(model, tmp_path, capsys):
+    path = tmp_path / "drawn.safetensors"
+    assert main(["draw", "--bank", str(path), "--model", model, "--count", "15"]) == 0
+    names = StyleBank.load(path).names
+    assert len(names) == 15 and names[:3] == ("flow-strokes", "pointillism", "stained-glass")
+    assert names[-2:] == ("flow-strokes-2", "pointillism-2")
+
+
+def test_the_included_bank_is_of_the_included_model():
+    """After a new model:
+    python -m din_jax.tools.bank draw --replace --bank din_jax/assets/styles.safetensors"""
+    bank = StyleBank.load(INCLUDED_BANK)
+    loaded = load_model(ASSETS / f"{INCLUDED}.safetensors", encoder=False)
+    assert bank.fingerprint == loaded.fingerprint
+    assert len(bank) == 26 and INCLUDED_BANK.stat().st_size <= 2 << 20
+    stylizer = Stylizer(loaded)
+    assert stylizer.styles == bank.names
+    assert all(np.isfinite(x).all() for name in bank for code in bank[name].values() for x in code)

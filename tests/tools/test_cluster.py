@@ -1,0 +1,75 @@
+"""The flags by which several processes become one run."""
+
+import jax
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from din_jax.errors import UserError
+from din_jax.tools import cluster
+
+GOOD = {"coordinator": "localhost:8476", "processes": 2, "process": 1}
+
+
+@pytest.fixture
+def joining(monkeypatch):
+    """Calls of jax.distributed.initialize, which does nothing."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    found = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *given: found.append(given))
+    return found
+
+
+def test_one_process_joins_nothing(joining):
+    cluster.check()
+    cluster.join()
+    assert joining == []
+
+
+def test_flags_by_hand_are_what_jax_is_told(joining):
+    with flagsaver.flagsaver(**GOOD):
+        cluster.check()
+        cluster.join()
+    assert joining == [("localhost:8476", 2, 1)]
+
+
+def test_a_cluster_is_left_to_jax_to_detect(joining):
+    with flagsaver.flagsaver(distributed=True):
+        cluster.check()
+        cluster.join()
+    assert joining == [(None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"coordinator": None}, "go together, but --coordinator is missing"),
+        ({"processes": None, "process": None}, "--processes and --process are missing"),
+        ({"coordinator": "localhost"}, "must be HOST:PORT.*not 'localhost'"),
+        ({"coordinator": ":8476"}, "must be HOST:PORT"),
+        ({"coordinator": "localhost:70000"}, "must be HOST:PORT"),
+        ({"process": 2}, "must be 0 to --processes - 1, but is 2 of 2"),
+        ({"process": -1}, "must be 0 to --processes - 1, but is -1 of 2"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_one_sentence(joining, changed, says):
+    with flagsaver.flagsaver(**(GOOD | changed)), pytest.raises(UserError, match=says) as caught:
+        cluster.check()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ValueError("coordinator_address should be defined."), "found no cluster.*--coordinator"),
+        (RuntimeError("DEADLINE:\nBarrier"), r"not reached \(DEADLINE: Barrier\)"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_sentence(joining, monkeypatch, error, says):
+    def initialize(*_):
+        raise error
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with flagsaver.flagsaver(distributed=True), pytest.raises(UserError, match=says):
+        cluster.join()

@@ -1,0 +1,38 @@
+"""The sheet of controls: each is asked for, and everything has its place on it."""
+
+import inspect
+import types
+
+import numpy as np
+
+from din_jax.inference.stylizer import Stylizer
+from din_jax.layers.codes import LayerCode
+from din_jax.tools import controls
+
+
+def test_every_control_is_on_the_sheet():
+    asked = set()
+
+    def stylize(content, style, **options):
+        inspect.signature(Stylizer.stylize).bind(None, content, style, **options)
+        asked.update(options)
+        return content
+
+    code = {"level1": LayerCode(np.ones((4, 1, 1, 2, 2)), np.ones((4, 2)))}
+    stylizer = types.SimpleNamespace(
+        levels=("level1", "level2"), stylize=stylize, encode_style=lambda styles: code
+    )
+    sections = list(controls.sections(stylizer, 64))
+    settings = set(inspect.signature(Stylizer.stylize).parameters)
+    assert asked == settings - {"self", "contents", "style", "tile"}
+    sheet = controls.draw_sheet(sections, 120)
+    assert sheet.dtype == np.uint8 and sheet.shape[1] < 120 * 9
+    assert sheet[:, -6:].min() == 255  # nothing is cut off
+
+
+def test_pebbles_repeat():
+    tile = controls.pebbles(96).astype(int)
+    inside = np.abs(np.diff(tile, axis=0)).mean()
+    for axis in (0, 1):
+        edge = np.abs(tile.take(0, axis) - tile.take(-1, axis)).mean()
+        assert edge < 1.5 * inside
