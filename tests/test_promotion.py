@@ -1,8 +1,14 @@
-"""What `conftest.py` sets for the whole suite holds: types and ranks are promoted nowhere."""
+"""What `conftest.py` sets with DIN_STRICT=1 holds: types and ranks are promoted nowhere."""
+
+import os
 
 import jax
 import jax.numpy as jnp
 import pytest
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("DIN_STRICT") != "1", reason="DIN_STRICT=1 makes promotion an error"
+)
 
 
 def test_types_are_not_promoted():

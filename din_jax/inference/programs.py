@@ -65,9 +65,10 @@ def stylize(
         stylized = model.stylize(images.astype(dtype) / 255, code, statistics)
     stylized = stylized.astype(jnp.float32)
     clipped = jnp.clip(stylized, 0, 1)
+    lines = [jnp.arange(n)[None] for n in images.shape[1:3]]
     rows, columns = (
-        (jnp.arange(n)[None] >= rest.own[:, axis, :1]) & (jnp.arange(n)[None] < rest.own[:, axis, 1:])
-        for axis, n in enumerate(images.shape[1:3])
+        (line >= rest.own[:, axis, :1]) & (line < rest.own[:, axis, 1:])
+        for axis, line in enumerate(lines)
     )
     own = (rows[:, :, None] & columns[:, None])[..., None]
     changed = ((stylized != clipped) & own).sum((1, 2, 3))

@@ -37,7 +37,7 @@ class Extent:
 
     def size_at(self, x: Array) -> Array:
         """Rows and columns of the pictures on a map [B, h, w, C], int [B, 2]."""
-        return jnp.minimum(-(-self.size // self._scale(x)), jnp.asarray(x.shape[1:3]))
+        return jnp.minimum(-(-self.size // self._scale(x)), jnp.asarray(x.shape[1:3])[None])
 
     def share(self, x: Array) -> Array:
         """1 where statistics of a map [B, h, w, C] count, else 0: float32 [B, h, w]."""

@@ -18,8 +18,8 @@ CASES = {
     "conv2d": (ops.conv2d, (3, 3, 4, 5)),
     "depthwise_conv2d": (ops.depthwise_conv2d, (3, 3, 1, 4)),
     "dynamic_conv": (ops.dynamic_conv, (2, 3, 3, 4, 3)),
-    "reflect_pad": (lambda x, k: reflect_pad(x, 2) * k, (10, 11, 4)),
-    "upsample_bilinear": (lambda x, k: ops.upsample_bilinear(x) * k, (12, 14, 4)),
+    "reflect_pad": (lambda x, k: reflect_pad(x, 2) * k[None], (10, 11, 4)),
+    "upsample_bilinear": (lambda x, k: ops.upsample_bilinear(x) * k[None], (12, 14, 4)),
 }  # fmt: skip
 
 
