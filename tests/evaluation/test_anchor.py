@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from din_jax.evaluation.metrics import PerceptualMetrics
-from din_jax.evaluation.pairs import read_square
+from din_jax.evaluation.pictures import read_picture
 from din_jax.ops.convolution import conv2d
 from din_jax.ops.normalization import adain
 from din_jax.ops.resizing import upsample_nearest
@@ -33,7 +33,7 @@ def test_a_trained_adain_scores_as_published(shared_data):
     with np.load(shared_data / "weights" / "adain_decoder_8bit.npz") as file:
         stored = dict(file)
     contents, styles = (
-        [read_square(p, 256) for p in sorted((shared_data / "test" / side).glob("*.jpg"))[::step]]
+        [read_picture(p, 256) for p in sorted((shared_data / "test" / side).glob("*.jpg"))[::step]]
         for side, step in (("content", 10), ("style", 4))
     )
     metrics = PerceptualMetrics(weights, batch=1)
