@@ -8,7 +8,8 @@ variant   data and weights                what to expect, on two CPU cores (docs
                                           some 4 s a step of 4 pairs at 256 px here
 fast      photographs, paintings, VGG-19  600 steps of 4 pairs at 64 px: content 1.87, style 0.93
 portable  the same; VGG-19 to train only  the included model's network
-cpu       folders of pictures, VGG-19     how that was trained last, on pictures in memory
+cpu       folders of pictures, VGG-19     how that was trained on, on pictures in memory; with the
+                                          flags of the stages in docs/RESULTS.md
 gpu       the same                        the paper's 160,000 steps at 256 px, in bfloat16, nine
                                           minutes at a time; nobody here has run it
 k3 ...    as fast                         other dynamic convolutions

@@ -101,7 +101,8 @@ def evaluate_pairs(
       UserError: no usable content or style, or the folder has a file of that name that no command
         wrote.
     """
-    check_square(size)
+    for side in (size, measure_size):
+        check_square(side)
     warnings: list[str] = []
     # What the model sees of a style is what its losses are measured against, and is drawn.
     painted = [

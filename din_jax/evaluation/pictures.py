@@ -1,6 +1,7 @@
 """Pictures of a command line, each with a name of its own; bad files are skipped and told once."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from din_jax.config import SMALLEST_SIDE
-from din_jax.data.decoding import decode_pil, load_image
+from din_jax.data.decoding import MAX_PIXELS, decode_pil, load_image
 from din_jax.data.inputs import find_inputs, safe_stem, unique_names
 from din_jax.data.inspection import name_bad
 from din_jax.errors import UserError
@@ -86,9 +87,10 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def check_square(size: int):
-    """Raises UserError if squares of this side, in pixels, are too small; 0 means no squares."""
-    if size and size < SMALLEST_SIDE:
-        raise UserError(f"the size must be at least {SMALLEST_SIDE} pixels, not {size}.")
+    """Raises UserError for squares of a side, in pixels, that is no good; 0 means no squares."""
+    largest = math.isqrt(MAX_PIXELS)
+    if size and not SMALLEST_SIDE <= size <= largest:
+        raise UserError(f"the size must be {SMALLEST_SIDE} to {largest} pixels, not {size}.")
 
 
 def tell_bad(

@@ -11,7 +11,7 @@ their pictures, the model or its settings changed. A file that is not its own is
 import sys
 
 from din_jax.command_line import Parser, check_least
-from din_jax.errors import UserError, exit_status, loading
+from din_jax.errors import exit_status, loading
 from din_jax.memory import keep_freed_memory
 
 
@@ -46,15 +46,15 @@ def run(flags):
         from din_jax.config import STYLE_LAYERS
         from din_jax.evaluation.metrics import PerceptualMetrics, table
         from din_jax.evaluation.pairs import evaluate_pairs
-        from din_jax.evaluation.pictures import find_images
+        from din_jax.evaluation.pictures import check_square, find_images
         from din_jax.inference.cache import keep_programs
         from din_jax.inference.engine import Engine
         from din_jax.weights import vgg19_of
         from din_jax.weights.models import load_model
 
     check_least(flags, limit=1, batch=1, size=0)
-    if flags.measure_size and flags.measure_size < 32:
-        raise UserError(f"--measure-size must be 0 or at least 32, not {flags.measure_size}.")
+    for side in (flags.size, flags.measure_size):
+        check_square(side)
     keep_programs()
     contents, styles = find_images(flags.content, "content"), find_images(flags.style, "style")
     loaded = load_model(flags.checkpoint, step=flags.step, vgg=flags.vgg)

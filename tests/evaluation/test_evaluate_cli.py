@@ -83,9 +83,11 @@ def test_an_error_is_one_sentence_and_status_2(tmp_path, pictures):
     [
         ({"--content": "nowhere"}, "there is no content"),
         ({"--vgg": "nowhere"}, "VGG-19 weights"),
-        ({"--limit": "0"}, "--limit and --batch must"),
+        ({"--limit": "0"}, "--limit must be at least 1"),
         ({"--size": "many"}, "invalid int value"),
-        ({"--batch": "0"}, "--limit and --batch must"),
+        ({"--batch": "0"}, "--batch must be at least 1"),
+        ({"--measure-size": "8"}, "the size must be 32 to 9459 pixels, not 8"),
+        ({"--size": "1000000"}, "the size must be 32 to 9459 pixels, not 1000000"),
         ({"--step": "7"}, "leave the step out"),
         ({"--checkpoint": "c/a.png"}, "no model file"),
         ({"--unknown": "1"}, "unrecognized arguments"),

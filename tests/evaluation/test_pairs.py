@@ -271,7 +271,7 @@ def test_wrong_paths_are_one_sentence(pictures, tmp_path):
     words = r"none of 21 pictures is usable: '.*/0.png', .*/19.png' and 1 more \(the first: .*\)\.$"
     with pytest.raises(UserError, match=words):
         list(read_images(find_images(tmp_path / "empty", "content")))
-    with pytest.raises(UserError, match="at least 32 pixels, not 8"):
+    with pytest.raises(UserError, match="must be 32 to 9459 pixels, not 8"):
         list(read_images([bad], 8))
 
 

@@ -32,7 +32,7 @@ def test_table_tells_pairs_a_second_and_the_share_of_a_products_speed():
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--crop", "100"], "--crop a multiple of 8"),
+        (["--crop", "100"], "--crop must be a multiple of 8"),
         (["--config", "nothing.py"], "no config file 'nothing.py'"),
         (["--processes", "0"], "--processes must be at least 1"),
     ],

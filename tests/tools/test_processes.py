@@ -47,7 +47,7 @@ def test_spread_is_the_median_and_both_ends():
 def test_the_profile_sums_parts_within_each_process():
     def one(first, second, whole):
         times = {"a": first, "b": second, "whole": whole}
-        rows = [{"part": name, "ms": ms, "macs": 1} for name, ms in times.items()]
+        rows = [{"part": name, "ms": ms, "macs": 1, "megabytes": ms} for name, ms in times.items()]
         return {"device": sys.platform, "peak": whole, "rows": rows}
 
     merged = profile.merge([one(1, 9, 8), one(9, 1, 30), one(2, 2, 9)])

@@ -173,7 +173,7 @@ def test_controls_reach_the_stylizer(din_jax, folder, stylizer):
 def test_standard_input_and_output(din_jax, folder, monkeypatch):
     def through(*arguments):
         pipe = types.SimpleNamespace(buffer=io.BytesIO((folder / "b.png").read_bytes()))
-        out = types.SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False, write=len)
+        out = io.TextIOWrapper(io.BytesIO())
         monkeypatch.setattr("sys.stdin", pipe)
         with monkeypatch.context() as patch:
             patch.setattr("sys.stdout", out)

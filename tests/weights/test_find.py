@@ -178,6 +178,6 @@ def test_simultaneous_users_download_once(server, cache):
 def test_what_a_killed_process_left_is_removed(server, cache):
     pytest.importorskip("fcntl")
     cache.mkdir(parents=True)
-    (cache / f".{find.FILE_NAME}.abc.partial").write_bytes(CONTENT[:9])
+    (cache / f".{find.FILE_NAME}.0123abcd.partial").write_bytes(CONTENT[:9])
     find_vgg19()
     assert left(cache) == [find.FILE_NAME]
