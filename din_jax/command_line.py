@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from din_jax.errors import UserError
@@ -35,3 +36,15 @@ def check_least(flags: argparse.Namespace, unit: str = "", /, **least: int) -> N
         if lowest < bound:
             flag = name.replace("_", "-")
             raise UserError(f"--{flag} must be at least {bound}{unit}, not {lowest}.")
+
+
+def require_new(path: str | Path, overwrite: bool) -> None:
+    """A file that a command is to write is not there already, or the user wants it replaced.
+
+    Raises:
+      UserError: it is there. Asked before the work begins, so that none is lost.
+    """
+    if not overwrite and Path(path).is_file():
+        raise UserError(
+            f"'{path}' is there already; name another file, or replace it with --overwrite."
+        )

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from din_jax.command_line import Parser, check_least
+from din_jax.command_line import Parser, check_least, require_new
 from din_jax.config import STYLE_LAYERS
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import CELL, image_grid
@@ -79,6 +79,7 @@ def run(flags: argparse.Namespace):
     keep_freed_memory()
     if Path(flags.output).suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--output must end in .png or .jpg, not '{flags.output}'.")
+    require_new(flags.output, flags.overwrite)
     contents, styles = (
         list(read_images(find_images(path, kind), flags.size, warn, most=flags.limit))
         for path, kind in ((flags.content, "content"), (flags.style, "style"))
@@ -114,10 +115,11 @@ def warn(line: str):
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("runs", nargs="+", help="run directories or .safetensors model files")
+    add("runs", nargs="+", help="included models, model files or run directories")
     add("--content", required=True, help="picture or folder")
     add("--style", required=True, help="picture or folder")
     add("--output", required=True, help="picture to write, .png or .jpg")
+    add("--overwrite", action="store_true", help="replace the picture if it is there")
     add("--size", type=int, default=0, help="resize everything to N x N pixels; 0 = own size")
     add("--limit", type=int, default=8, help="most pairs")
     add("--names", action="store_true", help="of content and style, not the pictures themselves")

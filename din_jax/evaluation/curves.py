@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from din_jax.command_line import Parser
+from din_jax.command_line import Parser, require_new
 from din_jax.errors import UserError, exit_status
 from din_jax.files import replacing
 
@@ -230,6 +230,7 @@ def run_labels(runs: Sequence[str]) -> list[str]:
 def run(flags: argparse.Namespace) -> None:
     if flags.steps < 0 or flags.window < 1:
         raise UserError("--steps must be at least 0 and --window at least 1.")
+    require_new(flags.output, flags.overwrite)
     runs = dict.fromkeys(flags.runs)
     curves = dict(zip(run_labels(list(runs)), map(read_curves, runs), strict=True))
     print(compare(curves, flags.steps, flags.window))
@@ -240,6 +241,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("runs", nargs="+", help="run directories, each with a metrics.csv")
     parser.add_argument("--output", required=True, help=".png, .pdf or .svg")
+    parser.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     parser.add_argument("--steps", type=int, default=0, help="0 = those all runs have reached")
     parser.add_argument("--window", type=int, default=WINDOW, help="steps of the running mean")
     return parser.parse_args(arguments)

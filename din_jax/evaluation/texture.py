@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from din_jax.command_line import Parser, check_least
+from din_jax.command_line import Parser, check_least, require_new
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import image_grid
 from din_jax.errors import UserError, exit_status
@@ -160,6 +160,7 @@ def paint(engine: Engine, flats: Sequence[np.ndarray], style: np.ndarray) -> lis
 def run(flags: argparse.Namespace) -> None:
     check_least(flags, " pixels", size=2 * TILE)
     check_least(flags, limit=2)
+    require_new(flags.output, flags.overwrite)
     keep_freed_memory()
     paths = find_images(flags.style, "style")
     styles = list(read_images(paths, flags.size, warn, most=flags.limit))
@@ -186,9 +187,10 @@ def run(flags: argparse.Namespace) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("models", nargs="+", help="run directories or .safetensors model files")
+    add("models", nargs="+", help="included models, model files or run directories")
     add("--style", required=True, help="folder of pictures")
     add("--output", required=True, help="sheet to write, .png or .jpg")
+    add("--overwrite", action="store_true", help="replace the sheet if it is there")
     add("--size", type=int, default=256, help="side of all pictures, pixels")
     add("--limit", type=int, default=16, help="most styles, the first ones")
     add("--names", action="store_true", help="of the styles, not the pictures themselves")

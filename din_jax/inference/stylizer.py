@@ -20,15 +20,15 @@ from din_jax.inference.blending import paint_mix, paint_regions, require_encoder
 from din_jax.inference.codes import code_count, take_codes
 from din_jax.inference.color import check_color, keep_chroma, match_colors
 from din_jax.inference.engine import Engine
-from din_jax.inference.included import ASSETS, INCLUDED, INCLUDED_BANK, find_model
 from din_jax.inference.masks import fit_masks, read_masks
 from din_jax.inference.mixing import code_shapes, level_strengths, style_weights
 from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
 from din_jax.weights.errors import one_line
+from din_jax.weights.included import ASSETS, INCLUDED, INCLUDED_BANK
 from din_jax.weights.models import LoadedModel, load_model
 
-__all__ = ["ASSETS", "INCLUDED", "INCLUDED_BANK", "LARGEST_SCALE", "Stylizer", "find_model"]
+__all__ = ["ASSETS", "INCLUDED", "INCLUDED_BANK", "LARGEST_SCALE", "Stylizer"]
 
 LARGEST_SCALE = 4096  # pixels, short side of a style: as training takes it at most
 
@@ -86,7 +86,7 @@ class Stylizer:
         Raises:
           UserError: there is none, or it is damaged.
         """
-        loaded = load_model(find_model(path), step=step, vgg=vgg, encoder=encoder)
+        loaded = load_model(path, step=step, vgg=vgg, encoder=encoder)
         return cls(loaded, bank=bank, **engine_options)
 
     @property

@@ -30,10 +30,10 @@ from din_jax.tools.bench_cases import (
     in_direction,
     named_forms,
 )
-from din_jax.tools.demo import MODEL
 from din_jax.tools.operations import count_operations
 from din_jax.tools.pace import compile_part, parts_of, with_flags
 from din_jax.training.state import Network, variables_of
+from din_jax.weights.included import INCLUDED
 from din_jax.weights.models import LoadedModel, load_model
 
 # How products of float32 are computed. "float32": as each library does by default on the card,
@@ -91,7 +91,7 @@ class Stylization:
 
 @functools.cache
 def _included() -> LoadedModel:
-    return load_model(MODEL)
+    return load_model(INCLUDED)
 
 
 @functools.cache

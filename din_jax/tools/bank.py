@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from din_jax.command_line import Parser
+from din_jax.command_line import Parser, require_new
 from din_jax.errors import UserError, exit_status, loading, stop_if_interrupted
 from din_jax.memory import keep_freed_memory
 
@@ -52,6 +52,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     exporting = action("export", "some styles as a bank, or thumbnails as pictures", writes=False)
     exporting.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     exporting.add_argument("--output", required=True, help=".safetensors file, or a folder")
+    exporting.add_argument("--overwrite", action="store_true", help="replace what is there")
     drawing = action("draw", "encodes the program's drawn styles", writes=True, encodes=True)
     drawing.add_argument("--count", type=int, default=26, help="how many; kinds take turns")
     return parser.parse_args(arguments)
@@ -61,7 +62,7 @@ def run(flags: argparse.Namespace) -> int:
     """The exit status: 1 where some pictures could not be added."""
     with loading():
         from din_jax.inference.bank import StyleBank
-        from din_jax.inference.included import INCLUDED_BANK
+        from din_jax.weights.included import INCLUDED_BANK
 
     if flags.action in ("add", "draw"):
         return _encode(flags)
@@ -80,9 +81,11 @@ def run(flags: argparse.Namespace) -> int:
         bank.save(flags.bank)
     else:
         output = Path(flags.output)
-        if output.suffix == ".safetensors" and output.exists():
-            raise UserError(f"'{output}' exists already; remove it, or give another --output.")
-        print(bank.export(flags.names or bank.names, output))
+        names = flags.names or bank.names
+        single = output.suffix == ".safetensors"
+        for path in [output] if single else [output / f"{name}.png" for name in names]:
+            require_new(path, flags.overwrite)
+        print(bank.export(names, output))
     return 0
 
 

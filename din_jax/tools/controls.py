@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from din_jax.command_line import Parser
+from din_jax.command_line import Parser, require_new
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 
@@ -34,6 +34,7 @@ class Section(NamedTuple):
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__, prog="din-jax controls")
     parser.add_argument("--output", default="runs/controls.jpg", help="picture to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     parser.add_argument("--model", default="din_portable", help="name, file or run directory")
     parser.add_argument("--size", type=int, default=256, help="px, side of the pictures painted")
     parser.add_argument("--cell", type=int, default=150, help="px, side of a picture on the sheet")
@@ -41,6 +42,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(flags: argparse.Namespace) -> None:
+    require_new(flags.output, flags.overwrite)
     keep_freed_memory()
     with loading():
         from din_jax.data import save_image

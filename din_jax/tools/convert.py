@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from din_jax.command_line import Parser
+from din_jax.command_line import Parser, require_new
 from din_jax.config import Config
 from din_jax.errors import exit_status
 from din_jax.tools.config_files import is_preset, read_config_file
@@ -25,7 +25,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     directions = parser.add_subparsers(dest="direction", required=True)
     out = directions.add_parser("to-torch", help="a model of this program's to a state dict")
-    out.add_argument("model", help="run directory or .safetensors model file")
+    out.add_argument("model", help="included model, model file or run directory")
     out.add_argument("output", help="state dict to write, ending in .safetensors")
     out.add_argument("--step", help='checkpoint of a run: a number or "best"; default: the newest')
     back = directions.add_parser("from-torch", help="a state dict to a model file")
@@ -36,6 +36,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         required=True,
         help="what model it is: a run, a model file, FILE.py:VARIANT or a preset, din:VARIANT",
     )
+    for direction in (out, back):
+        direction.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     return parser.parse_args(arguments)
 
 
@@ -56,6 +58,7 @@ def read_like(like: str) -> Config:
 
 
 def run(flags: argparse.Namespace) -> None:
+    require_new(flags.output, flags.overwrite)
     from din_jax.weights.models import read_model, save_model, without_paths
     from din_jax.weights.torch_names import read_torch, write_torch
 

@@ -18,7 +18,7 @@ from din_jax.memory import keep_freed_memory
 def parse(arguments):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--checkpoint", required=True, help="run directory or .safetensors model file")
+    add("--checkpoint", required=True, help="included model, model file or run directory")
     add("--content", required=True, help="picture or folder")
     add("--style", required=True, help="picture or folder")
     add("--output", required=True, help="folder to write to")

@@ -37,7 +37,7 @@ def about_installation() -> dict[str, Any]:
         import jax
 
         from din_jax import __version__
-        from din_jax.inference.included import ASSETS, INCLUDED_BANK
+        from din_jax.weights.included import ASSETS, INCLUDED_BANK
     facts: dict[str, Any] = {"din_jax": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -79,10 +79,10 @@ def about_model(path: str, step: str | None) -> dict[str, Any]:
         import numpy as np
 
         from din_jax.inference.bank import BankError, StyleBank
-        from din_jax.inference.included import INCLUDED_BANK, find_model
+        from din_jax.weights.included import INCLUDED_BANK
         from din_jax.weights.models import read_model
 
-    stored = read_model(find_model(path), step)
+    stored = read_model(path, step)
     model, source = stored.config.model, Path(stored.source)
     files = [source] if source.is_file() else [x for x in source.rglob("*") if x.is_file()]
     parameters: dict[str, int] = {}

@@ -13,18 +13,15 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from din_jax.command_line import Parser
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 
-MODEL = Path(__file__).parents[1] / "assets" / "din_portable.safetensors"
-
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--model", default=str(MODEL), help="model file or run directory")
+    parser.add_argument("--model", default="din_portable", help="name, file or run directory")
     parser.add_argument("--size", default="6000x4000", help="WIDTHxHEIGHT in pixels")
     parser.add_argument("--tile", type=int, help="side of the pieces; 0: whole; default: by memory")
     parser.add_argument("--memory", type=float, help="GB that painting may take; default: half")

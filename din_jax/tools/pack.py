@@ -9,7 +9,7 @@ a model file.
 import argparse
 import sys
 
-from din_jax.command_line import Parser
+from din_jax.command_line import Parser, require_new
 from din_jax.errors import UserError, exit_status
 
 
@@ -17,6 +17,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("run", help="run directory, or another model file")
     parser.add_argument("output", help="file to write, ending in .safetensors")
+    parser.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     parser.add_argument("--step", help='a number or "best"; default: the newest checkpoint')
     parser.add_argument("--dtype", default="float16", choices=("float16", "float32"))
     parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE")
@@ -24,6 +25,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def run(flags: argparse.Namespace):
+    require_new(flags.output, flags.overwrite)
     from din_jax.training.state import count, variables_of
     from din_jax.weights.models import load_model, save_model, without_paths
 

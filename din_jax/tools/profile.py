@@ -22,7 +22,6 @@ from din_jax.command_line import Parser, check_least
 from din_jax.config import PRODUCTS, SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
-from din_jax.tools.demo import MODEL
 from din_jax.tools.processes import add_flag, in_processes, spread
 
 
@@ -100,7 +99,7 @@ def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--checkpoint", default=MODEL, help="run directory or .safetensors model file")
+    add("--checkpoint", default="din_portable", help="included model, model file or run directory")
     add("--vgg", default="", help="VGG-19 weights, for a model that contains one")
     add("--size", type=int, default=512, help="of the pictures, in pixels")
     add("--batch", type=int, default=1, help="pictures at once")

@@ -166,11 +166,10 @@ def _here(flags: argparse.Namespace) -> dict[str, Any]:
         import jax
 
         from din_jax.inference.engine import Engine
-        from din_jax.inference.included import find_model
         from din_jax.weights.models import load_model
 
     device = jax.devices()[0]
-    engine = Engine(load_model(find_model(flags.model)), dtype=flags.dtype)
+    engine = Engine(load_model(flags.model), dtype=flags.dtype)
     peak = lambda: peak_bytes(device)  # noqa: E731
     rows = measure(engine, flags.sizes, flags.batches, flags.budget, peak)
     return {"device": device.device_kind, "model": flags.model, "dtype": flags.dtype, "rows": rows}

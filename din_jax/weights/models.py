@@ -27,6 +27,7 @@ from din_jax.weights.checked import LARGEST, Expected, read_checked, wrong_numbe
 from din_jax.weights.choose import vgg19_of
 from din_jax.weights.containers import entry_of, safetensors_entries
 from din_jax.weights.errors import listed, one_line
+from din_jax.weights.included import find_model
 from din_jax.weights.opening import refusing
 from din_jax.weights.runs import ModelError, choose_step, flatten, read_checkpoint, read_config
 from din_jax.weights.torch_names import model_shapes
@@ -145,7 +146,8 @@ def load_model(
     """Loads a model file, or a checkpoint of a run directory, for inference.
 
     Args:
-      path: a file of `save_model`, or a directory with `config.json` and `checkpoints/STEP/`.
+      path: the name of an included model, a file of `save_model`, or a directory with
+        `config.json` and `checkpoints/STEP/`.
       step: of a run directory: None for the newest checkpoint, a number, or "best" for the one
         whose validation loss is the lowest.
       vgg: VGG-19 weights for a model that contains one; "" takes those of its config, which may
@@ -181,10 +183,14 @@ def load_model(
 def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
     """The config and the arrays of a model file or of a run's checkpoint, nothing built.
 
+    Args:
+      path: the name of an included model, a file of `save_model`, or the directory of a run.
+      step: as of `load_model`.
+
     Raises:
       ModelError: nothing is there, or it is damaged.
     """
-    path = Path(path).expanduser()
+    path = find_model(path)
     if path.is_dir():
         found = choose_step(path, step)
         config = read_config(path / "config.json")

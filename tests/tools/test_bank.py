@@ -8,9 +8,9 @@ import pytest
 from din_jax.config import Config
 from din_jax.data.decoding import save_image
 from din_jax.inference.bank import StyleBank
-from din_jax.inference.included import ASSETS, INCLUDED, INCLUDED_BANK
 from din_jax.inference.stylizer import Stylizer
 from din_jax.tools.bank import main
+from din_jax.weights.included import ASSETS, INCLUDED, INCLUDED_BANK
 from din_jax.weights.models import load_model, save_model
 from din_jax.weights.torch_names import model_shapes
 
@@ -62,6 +62,8 @@ def test_the_life_of_a_bank(model, pictures, tmp_path, capsys):
         "dots.png",
         "stained glass.png",
     ]
+    assert main(["export", *bank, "--output", str(tmp_path / "small")]) == 2
+    assert "dots.png' is there already" in capsys.readouterr().err
 
 
 def test_mistakes_are_one_sentence_and_change_nothing(model, pictures, tmp_path, capsys):
@@ -77,7 +79,7 @@ def test_mistakes_are_one_sentence_and_change_nothing(model, pictures, tmp_path,
         (["add", str(pictures / "dots.png"), str(pictures), *bank, "--replace"], "stand twice"),
         (["add", str(tmp_path / "none.png"), *bank], "none.png' does not exist"),
         (["remove", "wavs", "--bank", str(path)], "no style 'wavs'; the nearest are waves"),
-        (["export", "--bank", str(path), "--output", str(path)], "exists already"),
+        (["export", "--bank", str(path), "--output", str(path)], "is there already"),
         (["list", "--bank", str(tmp_path / "no.safetensors")], "there is no style bank"),
         (["add", str(pictures / "waves.png"), "--replace", *bank[:2]], "not of 'din_portable'"),
         (["draw", *bank], "exists already; give --replace"),

@@ -99,6 +99,36 @@ def test_no_command_has_a_parser_of_its_own():
         assert "argparse.ArgumentParser(" not in text, path
 
 
+FILLED = {
+    "compare": ["m.safetensors", "--content", "c", "--style", "s", "--output", "there.png"],
+    "curves": ["run", "--output", "there.png"],
+    "texture": ["m.safetensors", "--style", "s", "--output", "there.png"],
+    "controls": ["--output", "there.png"],
+    "pack": ["run", "there.png"],
+    "convert": ["to-torch", "m.safetensors", "there.png"],
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_a_file_that_is_there_is_replaced_only_when_asked(name, tmp_path, monkeypatch, capsys):
+    """Before the work is done; with --overwrite the next mistake is found, that of the input."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.png").write_bytes(b"mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.csv").write_text("step,name,value\n1,train/content,1\n")
+    monkeypatch.setattr(sys, "argv", [f"din-jax {name}", *FILLED[name]])
+    assert commands.run(name) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "error: 'there.png' is there already; name another file, or replace it with --overwrite.\n"
+    )
+    assert (tmp_path / "there.png").read_bytes() == b"mine"
+    if name != "controls":  # which would paint
+        monkeypatch.setattr(sys, "argv", [f"din-jax {name}", *FILLED[name], "--overwrite"])
+        assert commands.run(name) == (0 if name == "curves" else 2)
+        assert "there already" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["prepare", "convert", "pack"])
 def test_a_mistake_in_the_flags_is_one_sentence(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [f"din-jax {name}", "--nonsense"])

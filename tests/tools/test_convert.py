@@ -64,8 +64,8 @@ def test_the_model_may_be_a_config_file_or_a_run_without_a_checkpoint(model, tmp
         "def get_config(variant=''):\n"
         "    return Config(model=MODELS[variant]).to_config_dict()\n"
     )
-    for like in (run, f"{file}:small"):
-        back = tmp_path / "back.safetensors"
+    for name, like in {"run": run, "file": f"{file}:small"}.items():
+        back = tmp_path / f"{name}.safetensors"
         assert convert.main(["from-torch", str(state), str(back), "--like", str(like)]) == 0
         assert read_model(back).config.model == SMALL
 

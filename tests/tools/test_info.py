@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from din_jax.inference.bank import StyleBank
-from din_jax.inference.included import ASSETS
 from din_jax.layers.codes import LayerCode
+from din_jax.weights.included import ASSETS
 
 
 def test_the_installation_and_what_is_included(din_jax):
