@@ -16,10 +16,9 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
     "--xla_cpu_parallel_codegen_split_count=1",
 )
-# DIN_STRICT=1: what is promoted or broadcast is an error, also in the commands that tests start.
-if os.environ.get("DIN_STRICT") == "1":
-    os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
-    os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+# What is promoted or broadcast unasked is an error, also in the commands that tests start.
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import pytest  # noqa: E402
 

@@ -98,7 +98,8 @@ def structural_similarity(a: np.ndarray, b: np.ndarray) -> float:
     if _ssim() is None or min(a.shape[:2]) < 11:  # the filter's side
         return float("nan")
     x, y = ((image @ (LUMA / 255)).astype(np.float32)[..., None] for image in (a, b))
-    return float(_ssim()(x, y))
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return float(_ssim()(x, y))  # dm-pix relies on both
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from din_jax.ops.statistics import mean_and_covariance, mean_and_std
 from din_jax.ops.whitening import covariance_root
@@ -30,7 +31,7 @@ class LayerCode(NamedTuple):
 
     def change(self) -> Array:
         """Kernel minus the identity, [B, K, K, I / groups, O]."""
-        return self.kernel - identity_kernel(*self.kernel.shape[1:])[None]
+        return self.kernel - identity_kernel(*self.kernel.shape[1:], self.kernel.dtype)[None]
 
 
 class MapCode(NamedTuple):
@@ -49,11 +50,14 @@ AnyCode = LayerCode | MapCode
 StyleCode = dict[str, AnyCode]
 
 
-def identity_kernel(rows: int, columns: int, per_group: int, channels: int) -> Array:
+def identity_kernel(
+    rows: int, columns: int, per_group: int, channels: int, dtype: DTypeLike = jnp.float32
+) -> Array:
     """The kernel [K, K, C / groups, C] that changes nothing: one at the center of each channel."""
     place = jnp.arange(channels)[None] % per_group
-    own = (place == jnp.arange(per_group)[:, None]).astype(jnp.float32)
-    return jnp.zeros((rows, columns, per_group, channels)).at[rows // 2, columns // 2].set(own)
+    own = (place == jnp.arange(per_group)[:, None]).astype(dtype)
+    kernel = jnp.zeros((rows, columns, per_group, channels), dtype)
+    return kernel.at[rows // 2, columns // 2].set(own)
 
 
 def identity_code(batch: int, channels: int) -> LayerCode:

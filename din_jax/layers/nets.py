@@ -116,7 +116,7 @@ class DynamicCode(nnx.Module):
     def __call__(self, features: Array) -> LayerCode:
         kernel = self.kernel_scale * self.weight_net(features).reshape(-1, *self.shape)
         bias = BIAS_GAIN * self.scale * self.bias_net(features).mean((1, 2))
-        return LayerCode(kernel + identity_kernel(*self.shape)[None], bias)
+        return LayerCode(kernel + identity_kernel(*self.shape, kernel.dtype)[None], bias)
 
     def diagnostics(self, features: Array) -> dict[str, Array]:
         return {"dead_units": dead_units(self.weight_net, features)}

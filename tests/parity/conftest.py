@@ -18,6 +18,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def promotion():
+    """As users have it: Flax's own norms, which take part in float64, rely on it."""
+    import jax
+
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def vgg():
     """Random VGG-19 features up to relu4_1, for both sides."""

@@ -27,7 +27,7 @@ SETTINGS = runpy.run_path(str(Path(__file__).with_name("worker.py")))["settings"
 
 def step(state, batch, vgg, frozen, allowed=True):
     mean = batch["content"].astype(jnp.float32).mean() + state.params["x"].sum()
-    return state.replace(step=state.step + allowed), {"total": mean}
+    return state.replace(step=state.step + jnp.asarray(allowed, jnp.int32)), {"total": mean}
 
 
 def make_trainer(run: Path, steps: int) -> loop.Trainer:

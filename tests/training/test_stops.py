@@ -209,7 +209,7 @@ def test_a_run_stopped_anywhere_leaves_the_table_of_one_that_was_not(
 
     def step(state, *_, allowed=True):
         # Thirds and tenths: means that a sum in another order would round otherwise.
-        return advance(state, {"total": 0.1 + 1 / (3.0 + state.step)}, allowed)
+        return advance(state, {"total": 0.1 + 1 / (3.0 + jnp.float32(state.step))}, allowed)
 
     def validating(variables, count, reports):
         reports.scalars(count, "validation", {"total": count / 7})
