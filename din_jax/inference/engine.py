@@ -24,6 +24,7 @@ from din_jax.inference.batching import (
 from din_jax.inference.codes import checked_mixture, join_codes, take_codes
 from din_jax.inference.fold import for_inference
 from din_jax.inference.frames import Frame, fitted, pieces, reflected, wrapped
+from din_jax.inference.passes import Progress
 from din_jax.inference.tiles import Tiler
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import Mixture
@@ -67,6 +68,8 @@ class Engine:
       products: "float32", or "bfloat16" for the 1x1 convolutions of the content network (not of the
         style's reader): factors of 8 bits, sums in float32. For processors that multiply them
         (AVX512-BF16, AMX); docs/RESULTS.md has times and the error.
+      progress: `progress(done, total)` is called after each step of a content painted, or measured,
+        in pieces, which takes seconds to minutes.
 
     Raises:
       UserError: an option that is not as said here.
@@ -85,6 +88,7 @@ class Engine:
         tile: int | None = None,
         memory: int | None = None,
         products: str = "float32",
+        progress: Progress | None = None,
     ):
         if products not in PRODUCTS:
             raise UserError(f"products must be {' or '.join(PRODUCTS)}, not {products!r}.")
@@ -116,8 +120,9 @@ class Engine:
             lambda *args: programs.stylize(graph, dtype, False, *args), cache
         )
         self._tiler = Tiler(
-            loaded, graph, self._state, dtype, self._devices, self._sharded, tile, memory, cache
-        )
+            loaded, graph, self._state, dtype, self._devices, self._sharded, tile, memory, cache,
+            progress,
+        )  # fmt: skip
 
     @property
     def compilations(self) -> int:

@@ -23,6 +23,7 @@ from din_jax.layers.measuring import pooled_statistics
 from din_jax.layers.normalizers import pool_moments
 
 Call = Callable[[], tuple]
+Progress = Callable[[int, int], None]
 Atom = Var | Literal
 
 
@@ -110,14 +111,18 @@ class Passes:
     def __len__(self) -> int:
         return len(self._passes)
 
-    def run(self, calls: Sequence[Call], store: MapStore) -> Iterator[tuple[int, Any]]:
+    def run(
+        self, calls: Sequence[Call], store: MapStore, progress: Progress | None = None
+    ) -> Iterator[tuple[int, Any]]:
         """(number of the call, what the function gives) of every call, all of one picture.
 
         Args:
           calls: each makes the arguments of one piece, or of a batch of pieces; all of the shapes
             of the example.
           store: keeps maps between passes.
+          progress: told after each call how many are done, of all passes, and how many there are.
         """
+        done, total = 0, (len(self) - 1) * len(calls) + (1 if self._same else len(calls))
         given: list[np.ndarray] = []
         for depth, one in enumerate(self._passes):
             final, found = depth == len(self._passes) - 1, []
@@ -133,6 +138,9 @@ class Passes:
                 found.append(jax.device_get(statistics))
                 for variable, array in zip(one.keeps, jax.device_get(kept), strict=True):
                     store.put((self._numbers[variable], number), array)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
                 if final:
                     yield number, jax.tree.unflatten(self._structure, results)
             if not final:

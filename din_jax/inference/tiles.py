@@ -18,7 +18,7 @@ from din_jax.inference import programs
 from din_jax.inference.batching import fill_up, round_up
 from din_jax.inference.codes import take_codes
 from din_jax.inference.frames import Frame, Shape, Window, fitted, pieces, windows
-from din_jax.inference.passes import MapStore, Passes
+from din_jax.inference.passes import MapStore, Passes, Progress
 from din_jax.layers.mixtures import Mixture
 from din_jax.memory import available_bytes
 from din_jax.models.footprint import bytes_per_pixel, grid, reach
@@ -38,6 +38,7 @@ class Tiler:
       sharded: puts a batch of pieces on them.
       tile, memory: as `Engine`'s.
       cache: functions kept cut, for shapes of pieces and kinds of mixture.
+      progress: as `Engine`'s.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Tiler:
         tile: int | None,
         memory: int | None,
         cache: int,
+        progress: Progress | None = None,
     ):
         config = loaded.config.model
         self._model, self._graph, self._state, self._dtype = loaded.model, graph, state, dtype
         self._devices, self._sharded, self._cache = devices, sharded, cache
+        self._progress = progress
         self._memory, self._grid, self._reach = memory, grid(config), reach(config)
         self._cost = bytes_per_pixel(config)
         self._programs: OrderedDict = OrderedDict()
@@ -200,7 +203,7 @@ class Tiler:
         passes = self._passes(function, calls[0]())
         left = max(self.budget() - self._cost * shape[0] * shape[1], 0)
         with MapStore(left) as store:
-            for number, result in passes.run(calls, store):
+            for number, result in passes.run(calls, store, self._progress):
                 yield groups[number], result
 
     def _passes(self, function: Callable, arguments: tuple) -> Passes:

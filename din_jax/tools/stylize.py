@@ -143,10 +143,11 @@ def run(flags: argparse.Namespace) -> int:
         from din_jax.tools.painting import Controls, Painter, plan, thumbnail_of
 
     keep_programs()
-    devices = jax.local_devices()
+    devices, pieces = jax.local_devices(), PiecesBar()
     stylizer = Stylizer.load(
         flags.model, step=flags.step, vgg=flags.vgg, bank=flags.bank, batch=flags.batch,
         bucket=flags.bucket, dtype=flags.dtype, devices=devices if len(devices) > 1 else None,
+        progress=pieces,
     )  # fmt: skip
     if any(name in stylizer.styles and Path(name).exists() for name in flags.style):
         styles = find_styles(flags.style, stylizer.styles)
@@ -194,6 +195,21 @@ def run(flags: argparse.Namespace) -> int:
 def progress(total: int, name: str, unit: str = "frame") -> tqdm:
     """A bar with the time left, where somebody looks; gone in the end."""
     return tqdm(total=total or None, desc=name, unit=unit, disable=None, leave=False)
+
+
+class PiecesBar:
+    """A bar below the others while a large picture is painted in pieces; takes (done, all)."""
+
+    def __init__(self):
+        self._bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int):
+        if self._bar is None:
+            self._bar = progress(total, "pieces", "piece")
+        self._bar.update(1)
+        if done == total:
+            self._bar.close()
+            self._bar = None
 
 
 def videos_left_out(arguments: Sequence[str]) -> list[str]:

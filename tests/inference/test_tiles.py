@@ -74,7 +74,10 @@ def test_a_pass_for_every_norm(make, image, monkeypatch):
             super().__exit__(*error)
 
     monkeypatch.setattr("din_jax.inference.tiles.MapStore", Watched)
-    engine = Engine(make(**INSTANCE), style_size=0, memory=3 * 10**6)
+    told = []
+    engine = Engine(
+        make(**INSTANCE), style_size=0, memory=3 * 10**6, progress=lambda *of: told.append(of)
+    )
     content, code = image(*SIZE), engine.encode_style([image(40, 40, 1)])
     (pieces, _), (whole, _) = both(engine, content, code)
     assert_same(pieces, whole)
@@ -82,6 +85,7 @@ def test_a_pass_for_every_norm(make, image, monkeypatch):
     # Norms one after the other: 5 in the encoder, that of level 3, 4 in the decoder; then the end.
     (passes,) = engine._tiler._programs.values()
     assert len(passes) == 11 == passes.compilations
+    assert told == [(done, 11 * 6) for done in range(1, 11 * 6 + 1)], "six pieces in each pass"
 
 
 @pytest.mark.parametrize(
