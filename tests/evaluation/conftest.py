@@ -8,9 +8,17 @@ from din_jax.config import Config
 from din_jax.data.decoding import save_image
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import layers_up_to
+from din_jax.ops.forms import default_form
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.models import save_model
 from din_jax.weights.vgg19 import VGGWeights
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_convolutions():
+    """Compiled in half the time; tests of ops, models and layers hold that both forms are equal."""
+    with default_form("conv"):
+        yield
 
 
 @pytest.fixture

@@ -13,9 +13,18 @@ from din_jax.inference.engine import Engine
 from din_jax.inference.stylizer import Stylizer
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import conv_shapes, layers_up_to
+from din_jax.ops.forms import default_form
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.models import LoadedModel, build_model
 from din_jax.weights.vgg19 import VGGWeights
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_convolutions():
+    """Compiled in half the time; tests of ops, models and layers hold that both forms are equal."""
+    with default_form("conv"):
+        yield
+
 
 TINY = {
     "widths": [4, 6, 8],

@@ -15,20 +15,12 @@ from din_jax.inference.passes import MapStore
 from din_jax.layers.codes import MapCode, identity_code
 from din_jax.layers.mixtures import Blend, Regions
 from din_jax.models.footprint import grid, reach
-from din_jax.ops.forms import default_form
 from din_jax.ops.spatial import resize_map
 
 BATCH = {"encoder_norm": "batch", "decoder_norm": "batch"}
 INSTANCE = {"encoder_norm": "instance", "decoder_norm": "instance"}
 NETS = {"code": "din", "style_encoder": "mobilenet"}
 SIZE, TILE = (117, 150), 104  # neither a multiple of 4; six pieces of 104, 40 apart
-
-
-@pytest.fixture(autouse=True)
-def plain_convolutions():
-    """Compiled in half the time; tests of ops hold that both forms are equal."""
-    with default_form("conv"):
-        yield
 
 
 def assert_same(picture, expected):

@@ -12,11 +12,20 @@ import numpy as np
 import pytest
 
 from din_jax.config import Config
+from din_jax.ops.forms import default_form
 from din_jax.training.calls import Steps
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import Network, TrainState
 from din_jax.training.step import Objective, layers_read, make_train_step
 from din_jax.weights import random_vgg19
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_convolutions():
+    """Compiled in half the time; tests of ops, models and layers hold that both forms are equal."""
+    with default_form("conv"):
+        yield
+
 
 TINY = runpy.run_path(str(Path(__file__).with_name("tiny.py")))["TINY"]
 

@@ -23,6 +23,11 @@ PORTABLE = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_convolutions():
+    """The forms that users get, in the place of the other tests' choice."""
+
+
 @pytest.fixture(scope="module")
 def portable(make_parts, changed, tiny):
     return make_parts(changed(tiny, model=PORTABLE))
