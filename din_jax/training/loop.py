@@ -1,5 +1,6 @@
 """The training loop: set-up in the order in which things fail, then steps until done or stopped."""
 
+import contextlib
 import math
 import signal
 import time
@@ -165,6 +166,7 @@ class Trainer:
             self.run, resumed, config.steps, enabled=jax.process_index() == 0,
             dropped=() if resumed == config.steps else kept.get("of the end", ()),
         )  # fmt: skip
+        checkpoints.say = reports.say
         reports.say(self._headline(state, resumed))
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -172,13 +174,13 @@ class Trainer:
                 self.validate(state.variables, 0, reports)
             window = Window(kept.get("window"))
             state = self._loop(state, resumed or 0, window, checkpoints, reports)
+            checkpoints.wait()
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            checkpoints.wait()
-            checkpoints.close()
-            reports.close()
-            self.feed.close()
+            with contextlib.ExitStack() as closing:  # each of them, whatever another raises
+                for each in (self.feed, reports, checkpoints):
+                    closing.callback(each.close)
         if int(state.step) < config.steps:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
         elif jax.process_index() == 0:
@@ -219,6 +221,7 @@ class Trainer:
             window.add({name: float(value) for name, value in sums.items()}, int(done))
             step += int(done)
             reports.advance(int(done))
+            checkpoints.look()
             if done < steps:
                 self._diverged(state, step, window, checkpoints, reports)
             # Decided once a call: a signal that comes later ends the next call, which saves.

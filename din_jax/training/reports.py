@@ -1,20 +1,22 @@
 """What a run writes for people: metrics.csv, TensorBoard events, picture grids, a progress bar."""
 
+import contextlib
 import csv
+import io
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import image_grid
 from din_jax.files import replacing
+from din_jax.training.board import Board, picture, scalar
 
 COLUMNS = ("step", "name", "value")
 
@@ -24,7 +26,8 @@ class Reports:
 
     metrics.csv is long-format `step,name,value`, names as `train/style/relu1_1`. A resumed run
     drops the rows after the step that it resumes from, and of that step those of `dropped`, so that
-    the table is an uninterrupted run's.
+    the table is an uninterrupted run's. What the disk refuses is told once, and ends no run: rows
+    wait until there is room, pictures and events are left out.
 
     Args:
       run: the directory.
@@ -50,9 +53,9 @@ class Reports:
         step = resumed or 0
         # A run without a checkpoint starts again, with its validation at step 0.
         self._last = self._cut(run / "metrics.csv", -1 if resumed is None else resumed, dropped)
-        self._file = open(run / "metrics.csv", "a", newline="")
-        self._csv = csv.writer(self._file)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._table = Table(run / "metrics.csv")
+        self._board = Board(run / "tensorboard", step + 1)
+        self._refused: set[str] = set()  # what the disk has refused, until it takes it again
         self.bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
 
     @staticmethod
@@ -76,10 +79,11 @@ class Reports:
         if not self.enabled or self._last.get(prefix) == step:
             return
         self._last[prefix] = step
-        for name, value in values.items():
-            self._csv.writerow((step, f"{prefix}/{name}", f"{value:.6g}"))
-            self._board.add_scalar(f"{prefix}/{name}", value, step)
-        self._file.flush()
+        named = {f"{prefix}/{name}": value for name, value in values.items()}
+        with self._on_disk("its rows are written when there is room"):
+            self._table.add((step, name, f"{value:.6g}") for name, value in named.items())
+        with self._on_disk("events are left out"):
+            self._board.add(step, *(scalar(name, value) for name, value in named.items()))
 
     def progress(self, values: dict[str, float], images_per_second: float):
         if self.enabled:
@@ -98,14 +102,60 @@ class Reports:
         """Pairs as columns: content, style, stylized; uint8 [N, H, W, 3] each."""
         if self.enabled:
             sheet = image_grid([list(content), list(style), list(stylized)])
-            save_image(self.run / "grids" / f"step_{step:07d}.png", sheet)
-            self._board.add_image("validation", sheet, step, dataformats="HWC")
+            with self._on_disk("the picture is left out"):
+                save_image(self.run / "grids" / f"step_{step:07d}.png", sheet)
+            with self._on_disk("events are left out"):
+                self._board.add(step, picture("validation", sheet))
+
+    @contextlib.contextmanager
+    def _on_disk(self, then: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if then not in self._refused:
+                self.say(f"Warning: '{error.filename}': {error.strerror}; the run goes on, {then}.")
+            self._refused.add(then)
+        else:
+            self._refused.discard(then)
 
     def close(self):
         if self.enabled:
             self.bar.close()
-            self._file.close()
-            self._board.close()
+            with self._on_disk("its last rows are lost"):
+                self._table.add(())
+            with self._on_disk("events are left out"):
+                self._board.close()
+
+
+class Table:
+    """A CSV file that gets whole rows or none; rows that the disk refuses are kept for the next."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._size = path.stat().st_size
+        self._waiting = b""
+
+    def add(self, rows: Iterable[Collection]):
+        """Appends rows, after those that wait.
+
+        Raises:
+          OSError: they wait now, and the file is as it was.
+        """
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        self._waiting += text.getvalue().encode()
+        with open(self.path, "r+b", buffering=0) as file:
+            file.seek(self._size)
+            try:
+                left = self._waiting
+                while left:  # a full disk takes a part, and says no to the rest
+                    left = left[file.write(left) :]
+            except OSError as error:
+                file.truncate(self._size)
+                error.filename = str(self.path)
+                raise
+        self._size += len(self._waiting)
+        self._waiting = b""
 
 
 class Average:

@@ -10,9 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from din_jax.checksums import damage_of
 from din_jax.config import Config
 from din_jax.errors import UserError
 from din_jax.weights.errors import one_line
+
+# What orbax writes into checkpoints/STEP after its SHA256SUMS; nothing is read from it.
+UNSUMMED = ("_CHECKPOINT_METADATA", "commit_success.txt")
 
 
 class ModelError(UserError):
@@ -71,8 +75,11 @@ def best_step(folder: Path, steps: list[int]) -> int:
 
 
 def read_checkpoint(folder: Path) -> dict[str, np.ndarray]:
-    """The item `variables` as numpy arrays, whatever devices wrote it."""
+    """The item `variables` as numpy arrays, whatever devices wrote it; its bytes as written."""
     import orbax.checkpoint as ocp
+
+    if damage := damage_of(folder, UNSUMMED):
+        raise ModelError(f"the checkpoint '{folder}' is damaged ({damage}); choose another step.")
 
     item = (folder / "variables").absolute()
     logger = logging.getLogger("absl")

@@ -173,7 +173,7 @@ def in_memory(monkeypatch):
         def wait(self):
             pass
 
-        close = wait
+        look = close = wait
 
     monkeypatch.setattr(loop, "Checkpoints", Kept)
 
