@@ -28,8 +28,9 @@ LEVELS = {
     "training": 4,
     "inference": 4,
     "evaluation": 5,
-    "tools": 6,
-    "__main__": 7,
+    "export": 6,
+    "tools": 7,
+    "__main__": 8,
 }
 FORBIDDEN = ("torch", "torchvision", "tensorflow")
 # What lies beside the package in a clone, and is not in a wheel.
