@@ -3,10 +3,14 @@
     content loss = MSE between features of the stylized and the content image at relu4_1
     style loss   = mean over relu1_1, 2_1, 3_1, 4_1 of MSE(means) + MSE(standard deviations)
 
-(Huang & Belongie 2017, eqs. 12 and 13, there summed over layers.) Numbers of different VGG-19
-files, image sizes or resampling filters are not comparable. The share of values outside [0, 1]
-before clipping and the spread of the output over styles show failures that losses hide: a network
-that ignores the style can still have a falling style loss.
+(Huang & Belongie 2017, eqs. 12 and 13, there summed over layers), and on demand
+
+    gram = mean over the style layers of MSE(Gram matrices) (Gatys et al. 2016, eq. 4)
+    CFSD = content feature structural distance at relu3_1 (`evaluation.structure`)
+
+Numbers of different VGG-19 files, image sizes or resampling filters are not comparable. The share
+of values outside [0, 1] before clipping and the spread of the output over styles show failures that
+losses hide: a network that ignores the style can still have a falling style loss.
 """
 
 import csv
@@ -22,8 +26,9 @@ import numpy as np
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS
+from din_jax.evaluation.structure import LAYER, structural_distance
 from din_jax.inference.batching import CompiledCache, batches_by, check_images, fill_up
-from din_jax.losses import content_loss, style_loss, style_statistics
+from din_jax.losses import content_loss, gram_loss, gram_matrices, style_loss, style_statistics
 from din_jax.models.vgg import VGGParams, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.vgg19 import VGGWeights, require_layers
@@ -41,8 +46,10 @@ class PerceptualMetrics:
       style_layers: whose channel statistics are compared; likewise.
       batch: images that run together.
       cache: compiled sizes kept.
+      more: measure Gram matrices and CFSD too.
 
     Attributes:
+      names: of the numbers that `losses` gives of each picture.
       fingerprint: SHA-256 of the weights and the layers: equal for losses that can be compared.
 
     Raises:
@@ -57,8 +64,11 @@ class PerceptualMetrics:
         style_layers: Sequence[str] = STYLE_LAYERS,
         batch: int = 8,
         cache: int = 32,
+        more: bool = False,
     ):
-        layers = sorted({*content_layers, *style_layers})
+        self.names = ("content_loss", "style_loss", *(("gram", "cfsd") if more else ()))
+        structure = (LAYER,) if more else ()
+        layers = sorted({*content_layers, *style_layers, *structure})
         require_layers(weights, layers)
         self.batch = batch
         self.fingerprint = _fingerprint(weights, (*content_layers, "style", *style_layers))
@@ -69,18 +79,24 @@ class PerceptualMetrics:
             return _features(params, weights.preprocessing, images, wanted)
 
         def content_targets(params, images):
-            return features(params, images, of_content)
+            return features(params, images, sorted({*of_content, *structure}))
 
         def style_targets(params, images):
-            return style_statistics(features(params, images, of_style), of_style)
+            found = features(params, images, of_style)
+            return style_statistics(found, of_style), gram_matrices(found, of_style if more else ())
 
         def losses(params, images, content, style):
             found = features(params, images, layers)
             statistics = style_statistics(found, of_style)
             by_layer = jax.vmap(lambda a, b: content_loss(_one(a), _one(b), of_content))(
-                {name: found[name] for name in of_content}, content
+                {name: found[name] for name in of_content}, {x: content[x] for x in of_content}
             )
-            return _mean(by_layer), _mean(jax.vmap(style_loss)(statistics, style))
+            numbers = [_mean(by_layer), _mean(jax.vmap(style_loss)(statistics, style[0]))]
+            if more:
+                grams = gram_matrices(found, of_style)
+                numbers.append(_mean(jax.vmap(gram_loss)(grams, style[1])))
+                numbers.append(jax.vmap(structural_distance)(content[LAYER], found[LAYER]))
+            return numbers
 
         self._content = CompiledCache(content_targets, cache)
         self._style = CompiledCache(style_targets, cache)
@@ -90,14 +106,14 @@ class PerceptualMetrics:
         """Per content image: its features, layer -> [h, w, C]. uint8 [H, W, 3] of any sizes."""
         return self._each(self._content, check_images(images, "content"))
 
-    def style_targets(self, images: Sequence[np.ndarray]) -> list[Mapping[str, tuple]]:
-        """Per style image: its statistics, layer -> (mean [C], std [C])."""
+    def style_targets(self, images: Sequence[np.ndarray]) -> list[tuple[Mapping, Mapping]]:
+        """Per style image: its statistics, layer -> (mean [C], std [C]), and Gram matrices."""
         return self._each(self._style, check_images(images, "style"))
 
     def losses(
         self, stylized: Sequence[np.ndarray], contents: Sequence, styles: Sequence
-    ) -> list[tuple[float, float]]:
-        """(content loss, style loss) of each stylized image.
+    ) -> list[tuple[float, ...]]:
+        """(content loss, style loss) of each stylized image, and what else `names` says.
 
         Args:
           stylized: uint8 [H, W, 3] images, each of the size of its content.
@@ -110,10 +126,8 @@ class PerceptualMetrics:
                 "Each stylized image needs one content and one style target, not "
                 f"{len(images)}, {len(contents)} and {len(styles)}."
             )
-        return [
-            (float(content), float(style))
-            for content, style in self._each(self._losses, images, contents, styles)
-        ]
+        found = self._each(self._losses, images, contents, styles)
+        return [tuple(map(float, numbers)) for numbers in found]
 
     def _each(self, program: CompiledCache, images: Sequence[np.ndarray], *targets) -> list:
         """Runs a program over batches of equal sizes; results per image, in order."""

@@ -22,6 +22,8 @@ class CompiledCache:
         self._limit = limit
         self._programs: OrderedDict[Hashable, Callable] = OrderedDict()
         self.compilations = 0
+        # Most bytes that one of the programs needs between its arguments and its result.
+        self.temporary = 0
 
     def __call__(self, *arguments: Any) -> Any:
         leaves, structure = jax.tree.flatten(arguments)
@@ -31,6 +33,8 @@ class CompiledCache:
         else:
             self._programs[key] = self._jitted.lower(*arguments).compile()
             self.compilations += 1
+            memory = self._programs[key].memory_analysis()
+            self.temporary = max(self.temporary, memory.temp_size_in_bytes if memory else 0)
             if len(self._programs) > self._limit:
                 self._programs.popitem(last=False)
         return self._programs[key](*arguments)

@@ -131,6 +131,11 @@ class Engine:
         return sum(each.compilations for each in caches)
 
     @property
+    def temporary(self) -> int:
+        """Most bytes that a compiled program that paints needs between arguments and result."""
+        return self._stylize.temporary
+
+    @property
     def styles(self) -> tuple[str, ...]:
         """Names of the styles that the model has a table of, in the order of their numbers."""
         return self.loaded.config.model.styles

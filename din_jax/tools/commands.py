@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare": ("din_jax.data.prepare", "turns MS-COCO's and WikiArt's archives into data sets"),
     "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
     "curves": ("din_jax.evaluation.curves", "several runs' losses over their steps"),
+    "table": ("din_jax.evaluation.table", "several programs on the same pairs, with intervals"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
     "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
     "controls": ("din_jax.tools.controls", "paints a sheet of every control"),

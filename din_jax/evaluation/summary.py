@@ -1,0 +1,215 @@
+"""Means, intervals and differences of several programs' numbers, as Markdown and CSV.
+
+Differences are to the first program, over the same draws of contents and styles, so that what all
+programs find hard does not widen them.
+"""
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from din_jax.evaluation.intervals import LEVEL, CrossedBootstrap, Interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A number of a table: its title, which way is better, and what it is in a sentence."""
+
+    title: str
+    better: str  # "lower", "higher", or "" where neither is
+    meaning: str
+
+
+COLUMNS = {
+    "content_loss": Column("content", "lower", "MSE of VGG-19 features at relu4_1 to the content"),
+    "style_loss": Column(
+        "style", "lower", "MSE of channel means and deviations to the style, mean over relu1_1, "
+        "2_1, 3_1, 4_1"
+    ),
+    "gram": Column("Gram", "lower", "MSE of Gram matrices to the style, mean over the same layers"),
+    "cfsd": Column(
+        "CFSD", "lower", "content feature structural distance at relu3_1, cosines of features"
+    ),
+    "ssim": Column("SSIM", "higher", "structural similarity to the content"),
+    "patches": Column(
+        "patches", "lower", "sliced Wasserstein distance of patches to the style, levels of 255"
+    ),
+}  # fmt: skip
+ABSENT = (
+    "LPIPS, FID and ArtFID need the published weights of other networks than VGG-19; this program "
+    "has no reader of them, so that they are not in the table."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What was measured of one program.
+
+    Attributes:
+      name: in the table.
+      numbers: by name [contents, styles], NaN where there is no picture.
+      seconds, megabytes: of one picture, and what its program needs beside its arguments; NaN for
+        pictures that came from elsewhere.
+    """
+
+    name: str
+    numbers: Mapping[str, np.ndarray]
+    seconds: float = math.nan
+    megabytes: float = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A program's line: an interval for each column, and of the difference to the first one."""
+
+    program: Program
+    pairs: int
+    means: Mapping[str, Interval]
+    differences: Mapping[str, Interval]
+
+
+def summarize(programs: Sequence[Program], *, draws: int = 2000, seed: int = 0) -> list[Row]:
+    """A row per program, over the pairs that all of them have.
+
+    Raises:
+      ValueError: there is no program, or no pair that all have.
+    """
+    if not programs:
+        raise ValueError("A table needs at least one program.")
+    names = [name for name in COLUMNS if any(name in x.numbers for x in programs)]
+    shared = np.all([np.isfinite(x.numbers["content_loss"]) for x in programs], 0)
+    if not shared.any():
+        raise ValueError("A table needs a pair that all programs have painted.")
+    bootstrap = CrossedBootstrap(*shared.shape, draws=draws, seed=seed)
+    first, rows = programs[0], []
+    for program in programs:
+        means, differences = {}, {}
+        for name in names:
+            values = np.where(shared, program.numbers[name], math.nan)
+            means[name] = bootstrap.interval(values)
+            if program is not first:
+                differences[name] = bootstrap.interval(values - first.numbers[name])
+        rows.append(Row(program, int(shared.sum()), means, differences))
+    return rows
+
+
+def used_columns(rows: Sequence[Row]) -> list[str]:
+    """The columns that have a number at all (SSIM has none without dm-pix)."""
+    return [
+        name for name in rows[0].means if any(math.isfinite(row.means[name].mean) for row in rows)
+    ]
+
+
+def text_of(x: Interval) -> str:
+    """"1.23 (1.10-1.41)", or the mean alone where the interval is open."""
+    if not math.isfinite(x.mean):
+        return "-"
+    if not math.isfinite(x.low):
+        return _digits(x.mean)
+    return f"{_digits(x.mean)} ({_digits(x.low)} to {_digits(x.high)})"
+
+
+def _digits(x: float) -> str:
+    return f"{x:.3g}" if abs(x) < 100 else f"{x:.0f}"
+
+
+def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
+    """Two tables, means and differences to the first program, and what the columns are."""
+    names = used_columns(rows)
+    costs = any(math.isfinite(row.program.seconds) for row in rows)
+    head = ["program", *(_title(name) for name in names), *(["s", "MB"] if costs else [])]
+    lines = _table(head, [[row.program.name, *cells_of(row, names, costs)] for row in rows])
+    if len(rows) > 1:
+        lines += ["", f"Difference to {rows[0].program.name}; bold: the interval is without 0.", ""]
+        body = [
+            [row.program.name, *(_marked(row.differences[name]) for name in names)]
+            for row in rows[1:]
+        ]
+        lines += _table(head[: 1 + len(names)], body)
+    lines += ["", *(f"- {text}" for text in (*legend(rows), *notes))]
+    return "\n".join(lines) + "\n"
+
+
+def cells_of(row: Row, names: Sequence[str], costs: bool) -> list[str]:
+    """The texts of a row, without its name."""
+    cells = [text_of(row.means[name]) for name in names]
+    if costs:
+        for value in (row.program.seconds, row.program.megabytes):
+            cells.append(_digits(value) if math.isfinite(value) else "-")
+    return cells
+
+
+def legend(rows: Sequence[Row]) -> list[str]:
+    """What the numbers are, one sentence each."""
+    contents, styles = rows[0].program.numbers["content_loss"].shape
+    sentences = [
+        f"{COLUMNS[name].title}: {COLUMNS[name].meaning}; {COLUMNS[name].better} is closer."
+        for name in used_columns(rows)
+    ]
+    sentences.append(
+        f"In parentheses: {100 * LEVEL:.0f} % intervals over other contents and styles of the kind "
+        f"(crossed bootstrap of {contents} contents and {styles} styles, {rows[0].pairs} pairs)."
+    )
+    if any(math.isfinite(row.program.seconds) for row in rows):
+        sentences.append(
+            "s, MB: time of a picture whose style is known, on this machine as it was then, and "
+            "memory that its compiled program takes beside input and output."
+        )
+    return [*sentences, ABSENT]
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """One line per program and number: mean, interval, and those of the difference to the first."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    kinds = ("mean", "low", "high")
+    writer.writerow(
+        ["program", "number", "pairs", *kinds, *(f"difference_{x}" for x in kinds)]
+    )
+    for row in rows:
+        for name in used_columns(rows):
+            parts = row.means[name], row.differences.get(name, Interval(math.nan))
+            values = [_plain(getattr(x, kind)) for x in parts for kind in kinds]
+            writer.writerow([row.program.name, name, row.pairs, *values])
+        for name in ("seconds", "megabytes"):
+            value = getattr(row.program, name)
+            if math.isfinite(value):
+                writer.writerow([row.program.name, name, row.pairs, _plain(value), *[""] * 5])
+    return file.getvalue()
+
+
+def pairs_of(programs: Sequence[Program], contents: Sequence[str], styles: Sequence[str]) -> str:
+    """CSV with one line per program and pair."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = list(programs[0].numbers)
+    writer.writerow(["program", "content", "style", *names])
+    for program in programs:
+        for i, content in enumerate(contents):
+            for j, style in enumerate(styles):
+                values = [_plain(program.numbers[name][i, j]) for name in names]
+                writer.writerow([program.name, content, style, *values])
+    return file.getvalue()
+
+
+def _plain(x: float) -> str:
+    return f"{x:.6g}" if math.isfinite(x) else ""
+
+
+def _title(name: str) -> str:
+    column = COLUMNS[name]
+    return column.title + {"lower": " ↓", "higher": " ↑", "": ""}[column.better]
+
+
+def _marked(x: Interval) -> str:
+    text = text_of(x)
+    return f"**{text}**" if x.excludes_zero else text
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    rows = [head, ["---"] * len(head), *body]
+    return ["| " + " | ".join(x.replace("|", "\\|") for x in row) + " |" for row in rows]
