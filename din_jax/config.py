@@ -74,7 +74,8 @@ class ModelConfig:
     levels: int = setting(3, least=1, most=3)  # styled: 3 = hierarchical, 1 = the deepest alone
     # weight and bias nets, own statistics, own covariance, a table of known styles
     code: str = setting("din", choices=tuple(METHODS))
-    # "mobilenet" needs no VGG; "content" is for "adain" and "wct", "none" for "cin"
+    # "mobilenet" needs no VGG; "content" is for "adain" and "wct", "none" for "cin"; "unshared",
+    # for "adain": a second content encoder with weights of its own
     style_encoder: str = setting("vgg19", choices=STYLE_ENCODERS)
     # for "cin": names of the style pictures, a row of the table each
     styles: tuple[str, ...] = setting((), length=(0, 65_536))

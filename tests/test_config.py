@@ -17,7 +17,7 @@ BAD = [
     ("model", {"encoder_norm": "layer"}, "instance, batch, none, not 'layer'"),
     ("model", {"decoder_norm": "layer"}, "instance, batch, none, not 'layer'"),
     ("model", {"code": "avatar"}, "din, adain, wct, cin, not 'avatar'"),
-    ("model", {"style_encoder": "clip"}, "vgg19, mobilenet, content, none, not 'clip'"),
+    ("model", {"style_encoder": "clip"}, "vgg19, mobilenet, content, unshared, none, not 'clip'"),
     ("model", {"normalizer": "layer"}, "instance, whitening, centering, batch, none, not 'layer'"),
     ("model", {"style_feature": "relu5_1"}, "relu4_1, statistics, not 'relu5_1'"),
     ("model", {"kernel": 4}, "kernel must be odd, at least 1 and at most 31, not 4"),

@@ -54,16 +54,15 @@ class StylizationNetwork(nnx.Module):
             self.decoder = VGGDecoder(rngs=rngs)
             channels = {"level1": FEATURE_CHANNELS[DEEPEST]}
         else:
-            shared = {"residuals": config.residuals, "separable": config.separable, "rngs": rngs}
-            self.encoder = ContentEncoder(
-                config.widths, kernel=config.kernel, norm=config.encoder_norm, **shared
-            )
-            self.decoder = ContentDecoder(config.widths, norm=config.decoder_norm, **shared)
+            self.encoder = self._content_encoder(rngs)
+            self.decoder = ContentDecoder(
+                config.widths, norm=config.decoder_norm, residuals=config.residuals,
+                separable=config.separable, rngs=rngs,
+            )  # fmt: skip
             names = [f"level{i}" for i in range(4 - config.levels, 4)]
             channels = {name: config.widths[int(name[-1]) - 1] for name in names}
         self.levels = tuple(channels)
-        own = config.style_encoder == "mobilenet"
-        self.style_encoder = make_style_encoder(config.style_feature, rngs) if own else None
+        self.style_encoder = self._own_style_encoder(rngs)
         self.standardize = (
             RunningStandardize(STATISTICS) if config.style_feature == "statistics" else None
         )
@@ -80,6 +79,21 @@ class StylizationNetwork(nnx.Module):
         self.deformations = nnx.Dict(
             {name: make_transform(config, c, rngs) for name, c in channels.items()}
         )
+
+    def _content_encoder(self, rngs: nnx.Rngs) -> ContentEncoder:
+        c = self.config
+        return ContentEncoder(
+            c.widths, kernel=c.kernel, norm=c.encoder_norm, residuals=c.residuals,
+            separable=c.separable, rngs=rngs,
+        )  # fmt: skip
+
+    def _own_style_encoder(self, rngs: nnx.Rngs) -> nnx.Module | None:
+        """What reads styles alone, if it is learned."""
+        if self.config.style_encoder == "unshared":
+            return self._content_encoder(rngs)
+        if self.config.style_encoder == "mobilenet":
+            return make_style_encoder(self.config.style_feature, rngs)
+        return None
 
     @property
     def scales(self) -> dict[str, int]:
