@@ -14,6 +14,7 @@ budget. Runs are kept in a cache: the command goes on where it was stopped, and 
     fig7        flat pictures: AdaIN, standard and spatially adaptive
     fig8        training curves of DIN and AdaIN over several seeds
     fig9        separable and standard convolutions, one and three levels, kernel sizes
+    nets        what the paper leaves open: weight nets of 14 M parameters against 1 M
     in_vs_bn    Huang & Belongie 2017, figure 1: instance against batch norm on three kinds of data
     contrast    Ulyanov et al. 2016, figure 2: does the result depend on the content's contrast?
 
@@ -32,7 +33,7 @@ from din_jax.command_line import Parser, check_least
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 
-FIGURES = "table1 fig2 fig5 fig6 fig7 fig8 fig9 in_vs_bn contrast".split()
+FIGURES = "table1 fig2 fig5 fig6 fig7 fig8 fig9 nets in_vs_bn contrast".split()
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -32,7 +32,7 @@ from din_jax.weights import VGGWeights, vgg19_of
 from din_jax.weights.models import load_model
 from din_jax.weights.runs import ModelError, choose_step
 
-# Minutes on a CPU: narrow maps, 64 pixels, some hundred steps. Nets read VGG-19's (or the random
+# Minutes on a CPU: narrow maps, 64 pixels, some steps. Nets read VGG-19's (or the random
 # network's) map of the style, as the paper's do.
 SHORT = Config(
     name="short",
@@ -40,7 +40,7 @@ SHORT = Config(
     model=ModelConfig(widths=(8, 16, 32), residuals=1, net_hidden=16),
     loss=LossConfig(network="random"),
     optim=FAST,
-    train=TrainConfig(steps=100, batch=4, log_every=10, validate_every=50, grid_every=1000),
+    train=TrainConfig(steps=60, batch=4, log_every=5, validate_every=30, grid_every=1000),
 )
 # The paper's recipe and lengths, for a GPU or TPU.
 FULL = dataclasses.replace(PAPER, name="full")
