@@ -23,6 +23,7 @@ from din_jax.layers.codes import (
     LayerCode,
     channel_code,
     covariance_code,
+    kernel_change,
     statistics_code,
 )
 from din_jax.layers.deformation import DeformableTransform
@@ -148,7 +149,7 @@ def code_statistics(code: AnyCode) -> dict[str, Array]:
     blind to the style, whatever the scale of its kernels. `kernel_rms` is that of the kernels
     themselves. `bias_spread` is the mean deviation of the biases, in those of the normalized map.
     """
-    change = code.change()
+    change = kernel_change(code)
     distance = jnp.sqrt(jnp.square(change).mean())
     return {
         "kernel_spread": change.std(0).mean() / jnp.maximum(distance, 1e-12),

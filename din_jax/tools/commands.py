@@ -30,6 +30,7 @@ COMMANDS = {
     "bank": ("din_jax.tools.bank", "styles encoded once, painted by name"),
     "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),
     "pack": ("din_jax.tools.pack", "makes one model file of a run"),
+    "export": ("din_jax.tools.export", "files for ONNX Runtime, browsers and JAX elsewhere"),
     "flops": ("din_jax.evaluation.flops", "counts operations, beside the paper's table 1"),
     "profile": ("din_jax.tools.profile", "where the time of a picture goes"),
     "bench": ("din_jax.tools.rates", "pictures a second, and the memory that they take"),
