@@ -23,6 +23,7 @@ from din_jax.losses import (
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
+from din_jax.training.accumulation import accumulated
 from din_jax.training.state import Network, TrainState, batch_stats_of
 
 Metrics = dict[str, Array]
@@ -187,30 +188,40 @@ def make_train_step(
     Parameters, moments and statistics are float32 whatever the compute type.
 
     A step whose loss or gradient is not finite, or that is not `allowed`, leaves the state as it
-    was, its number too.
+    was, its number too. One whose gradient's norm is above `config.optim.skip_above` changes the
+    number alone, and counts in the metric "skipped".
+
+    With `config.train.accumulate` the batch is taken in parts (`accumulation.accumulated`).
     """
     dtype = jnp.dtype(config.train.compute_dtype)
-    decay = config.optim.average
+    decay, most = config.optim.average, config.optim.skip_above
 
     def step(
         state: TrainState, batch, vgg: VGGParams, frozen, allowed: Array | bool = True
     ) -> tuple[TrainState, Metrics]:
-        content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
-        targets = batch.get("targets") or objective.targets(vgg, content, style)
         use_teacher = state.step < config.train.teacher_steps
 
-        def loss(params):
-            model = network.module(params, state.batch_stats, frozen, training=True)
-            read = style_input(batch, style)
-            code, metrics = _style_code(model, read, targets, objective, use_teacher)
-            total, parts = objective(vgg, model.stylize(content, code), targets)
-            metrics |= parts | code_statistics(code)
-            if "descriptor" in metrics:
-                total += config.loss.descriptor_weight * metrics["descriptor"]
-            metrics["total"] = total
-            return total, (metrics, batch_stats_of(model))
+        def gradients(params, stats, batch):
+            content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
+            targets = batch.get("targets") or objective.targets(vgg, content, style)
 
-        gradient, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params)
+            def loss(params):
+                model = network.module(params, stats, frozen, training=True)
+                read = style_input(batch, style)
+                code, metrics = _style_code(model, read, targets, objective, use_teacher)
+                total, parts = objective(vgg, model.stylize(content, code), targets)
+                metrics |= parts | code_statistics(code)
+                if "descriptor" in metrics:
+                    total += config.loss.descriptor_weight * metrics["descriptor"]
+                metrics["total"] = total
+                return total, (metrics, batch_stats_of(model))
+
+            gradient, (metrics, stats_after) = jax.grad(loss, has_aux=True)(params)
+            return gradient, metrics, stats_after
+
+        gradient, metrics, stats = accumulated(gradients, config.train.accumulate)(
+            state.params, state.batch_stats, batch
+        )
         metrics["gradient_norm"] = optax.tree.norm(gradient)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -219,7 +230,13 @@ def make_train_step(
         new = TrainState(state.step + 1, params, stats, opt_state, average)
         # Chosen number by number, not by a branch: XLA fuses that into the update itself.
         good = jnp.isfinite(metrics["total"]) & jnp.isfinite(metrics["gradient_norm"]) & allowed
-        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state), metrics
+        kept = state
+        if most:
+            calm = metrics["gradient_norm"] <= most
+            metrics["skipped"] = 1 - calm.astype(jnp.float32)
+            kept = state.replace(step=jnp.where(good, new.step, state.step))
+            good &= calm
+        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, kept), metrics
 
     return step
 

@@ -23,6 +23,13 @@ from din_jax.training.loop import Trainer  # noqa: E402
 TINY = runpy.run_path(str(ROOT / "tests/training/tiny.py"))["TINY"]
 
 
+LAYOUTS = {
+    "replicated": {},
+    # Two groups of four: in each, every kernel lies once; the nets' biases too.
+    "sharded": {"fsdp": 4, "shard": ["kernel$", r"^codes\..*bias$"]},
+}
+
+
 def settings(rule: str) -> Config:
     """Two steps of eight pairs, in the midst of a warm-up.
 
@@ -36,7 +43,7 @@ def settings(rule: str) -> Config:
     if rule == "adain":  # without style encoder and nets: the quickest to compile
         values["model"] |= {"code": "adain", "style_encoder": "content"}
     else:
-        values["train"]["params"] = rule
+        values["train"] |= LAYOUTS[rule]
     return Config.from_dict(values)
 
 
