@@ -25,7 +25,7 @@ COMMANDS = {
     "table": ("din_jax.evaluation.table", "several programs on the same pairs, with intervals"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
     "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
-    "rivals": ("din_jax.evaluation.rivals.command", "paints by Gatys, AdaIN, WCT, style swap"),
+    "rivals": ("din_jax.evaluation.rivals.command", "paints as Gatys, AdaIN, WCT, style swap do"),
     "controls": ("din_jax.tools.controls", "paints a sheet of every control"),
     "bank": ("din_jax.tools.bank", "styles encoded once, painted by name"),
     "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),

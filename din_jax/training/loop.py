@@ -26,6 +26,7 @@ from din_jax.training.mesh import (
 )
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.reports import Average, Reports, Window, finite
+from din_jax.training.rows import with_rows
 from din_jax.training.setup import held_out, load_loss_network
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import Objective, make_eval_step, make_train_step
@@ -87,7 +88,10 @@ class Trainer:
         key = jax.random.key(self.config.seed)
         if not self.config.train.initialize:
             return create(key)
-        variables = variables_of(load_model(self.config.train.initialize).model)
+        given = load_model(self.config.train.initialize)
+        variables, known = variables_of(given.model), given.config.model.styles
+        if known and self.config.model.styles:
+            variables = with_rows(variables, known, self.config.model.styles)
         if _shapes(variables) != _shapes(self.abstract.variables):
             raise UserError(
                 f"config.train.initialize: the model in {self.config.train.initialize} has other "

@@ -34,7 +34,9 @@ def held_out(config: Config) -> list[tuple[int, dict[str, np.ndarray]]]:
 
     The batches are equal and multiples of the devices; what the last one lacks is filled up.
     """
-    pairs = validation_pairs(config.data, config.data.validation, config.seed, config.model.styles)
+    pairs = validation_pairs(
+        config.data, config.data.validation, config.seed, config.trained_styles
+    )
     size = min(VALIDATION_BATCH, len(pairs))
     size = -(-size // jax.device_count()) * jax.device_count()
     batches = []

@@ -2,7 +2,7 @@
 
     t = sigma(f(s)) (f(c) - mu(f(c))) / sigma(f(c)) + mu(f(s)),   T(c, s) = g((1 - a) f(c) + a t)
 
-(eqs. 8, 11 and 14), f VGG-19 to relu4_1, g the decoder that they trained and published. Here it is
+(eqs. 8, 9 and 14), f VGG-19 to relu4_1, g the decoder that they trained and published. Here it is
 the styled layer: instance norm behind which a depthwise 1x1 dynamic convolution takes the style's
 deviations for its kernel and the means for its bias.
 """

@@ -7,6 +7,7 @@ means here.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,30 @@ def _ported_names() -> list[str]:
     return names
 
 
+def with_tail(layer: str, other: DecoderParams, seed: int) -> DecoderParams:
+    """Fresh parameters of a decoder, its last convolutions those of another one.
+
+    Decoders mirror one network, so that those of a layer and of a deeper or shallower one end
+    alike: what makes pictures need not be learned again.
+    """
+    fresh = fresh_decoder(layer, seed)["convs"]
+    given = list(other["convs"].values())
+    for i, conv in zip(reversed(fresh), reversed(given), strict=False):
+        if i == 0:  # reads another network's features
+            break
+        fresh[i] = conv
+    return {"convs": fresh}
+
+
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Of a decoder: Adam, cosine decay to a hundredth."""
+    """Of a decoder: Adam, cosine decay to a hundredth at the last step, or at the end of the time.
+
+    With a time the same settings need not give the same decoder twice.
+    """
 
     steps: int = 600
+    minutes: float = 0.0  # most of them; 0: no end but the steps'
     batch: int = 4
     rate: float = 1e-3
     feature_weight: float = 1.0  # lambda
@@ -122,6 +142,7 @@ def train_decoder(
     layer: str,
     batch_of: Callable[[int], np.ndarray],
     training: Training = Training(),
+    start: DecoderParams | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple[DecoderParams, float]:
     """A decoder of a layer, trained on pictures alone, and the mean loss of the last tenth.
@@ -131,26 +152,33 @@ def train_decoder(
       layer: as "relu3_1".
       batch_of: step to uint8 [B, H, W, 3], sides multiples of 8.
       training: how.
+      start: parameters to begin with; None draws them.
       report: told the loss of every step.
     """
-    rates = optax.cosine_decay_schedule(training.rate, training.steps, 0.01)
-    optimizer = optax.adam(rates)
+    rate_at = optax.cosine_decay_schedule(training.rate, 1, 0.01)
+    optimizer = optax.scale_by_adam()
 
     @jax.jit
-    def update(networks: Networks, params: Any, state: Any, images: Array):
+    def update(networks: Networks, params: Any, state: Any, images: Array, rate: Array):
         pictures = images.astype(jnp.float32) / 255
         loss, gradient = jax.value_and_grad(reconstruction_loss)(
             params, networks, pictures, layer, training.feature_weight
         )
         with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to its int32 count
             change, state = optimizer.update(gradient, state, params)
-        return optax.apply_updates(params, change), state, loss
+        params = jax.tree.map(lambda old, step: old - rate * step, params, change)
+        return params, state, loss
 
-    params = fresh_decoder(layer, training.seed)
+    params = jax.tree.map(jnp.asarray, start or fresh_decoder(layer, training.seed))
     state = optimizer.init(params)
-    losses = []
+    losses, began = [], time.monotonic()
     for step in range(training.steps):
-        params, state, loss = update(networks, params, state, batch_of(step))
+        spent = (time.monotonic() - began) / 60
+        done = max(step / training.steps, spent / training.minutes if training.minutes else 0)
+        if done >= 1:
+            break
+        rate = np.float32(rate_at(done))
+        params, state, loss = update(networks, params, state, batch_of(step), rate)
         losses.append(float(loss))
         report(step, losses[-1])
     return jax.tree.map(np.asarray, params), float(np.mean(losses[-(len(losses) // 10 + 1) :]))

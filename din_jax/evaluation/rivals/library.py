@@ -18,6 +18,7 @@ from din_jax.evaluation.rivals.decoders import (
     load_decoder,
     save_decoder,
     train_decoder,
+    with_tail,
 )
 from din_jax.evaluation.rivals.networks import DecoderParams, Networks
 from din_jax.evaluation.rivals.wct import LAYERS
@@ -76,10 +77,11 @@ class DecoderLibrary:
 
     def train(self, layers: Sequence[str], flags: argparse.Namespace):
         """Trains the decoders of these layers ([]: of all) that are not there, and writes them."""
-        layers = layers or [x for x in LAYERS if x != DEEPEST or not self.published]
+        if not layers:
+            layers = [x for x in LAYERS[::-1] if x != DEEPEST or not self.published]
         require_layers(self.vgg, layers)
         networks = Networks.of(self.vgg)
-        settings = Training(flags.training_steps, flags.training_batch)
+        settings = Training(flags.training_steps, flags.training_minutes, flags.training_batch)
         batches = Crops(flags.train_decoders, flags.training_crop, settings)
         for layer in layers:
             if self.path(layer).is_file() or (layer == DEEPEST and self.published):
@@ -90,9 +92,19 @@ class DecoderLibrary:
                     bar.update()
                     bar.set_postfix(loss=f"{loss:.4f}")
 
-                params, loss = train_decoder(networks, layer, batches, settings, report)
+                start = self._start(layer, settings.seed)
+                params, loss = train_decoder(networks, layer, batches, settings, start, report)
             save_decoder(params, self.path(layer))
             print(f"decoder of {layer}: loss {loss:.4f}, {self.path(layer)}", flush=True)
+
+    def _start(self, layer: str, seed: int) -> DecoderParams | None:
+        """The end of AdaIN's decoder, or of the deepest one that is there, before a fresh begin."""
+        if self.published:
+            return with_tail(layer, load_decoder(self.published), seed)
+        for other in LAYERS:
+            if self.path(other).is_file():
+                return with_tail(layer, load_decoder(self.path(other), other), seed)
+        return None
 
 
 class Crops:

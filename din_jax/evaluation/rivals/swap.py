@@ -1,9 +1,9 @@
 """Chen & Schmidt 2016, "Fast Patch-based Style Transfer of Arbitrary Style".
 
-    Phi_ss = style swap of Phi(C) by Phi(S)           (eq. 3, `ops.swapping`; Phi is relu3_1)
-    I = argmin ||Phi(I) - Phi_ss||^2 + lambda TV(I)   (eqs. 4 and 5), or inverse_net(Phi_ss)
+    Phi_ss = style swap of Phi(C) by Phi(S)      (section 3, `ops.swapping`; Phi is relu3_1)
+    I = argmin ||Phi(I) - Phi_ss||^2 + lambda TV(I)  (section 3),  or  inverse_net(Phi_ss)
 
-`paint` takes the inverse network, here a decoder trained to give pictures back (their section 4.1
+`paint` takes the inverse network, here a decoder trained to give pictures back (their section 4
 trains theirs with swapped features too); `Optimized` finds the pixels and needs no training.
 """
 
@@ -45,7 +45,7 @@ class Settings:
 
 
 def loss(settings: Settings, given: tuple[Networks, Array], image: Array) -> Array:
-    """Eq. 4 of an image, both terms as means; `given` is (networks, Phi_ss)."""
+    """What is minimized, of an image, both terms as means; `given` is (networks, Phi_ss)."""
     networks, target = given
     found = networks.encode(image, (LAYER,))[LAYER]
     down, across = image[:, 1:] - image[:, :-1], image[:, :, 1:] - image[:, :, :-1]

@@ -8,6 +8,7 @@ from din_jax.evaluation.rivals.decoders import (
     load_decoder,
     save_decoder,
     train_decoder,
+    with_tail,
 )
 from din_jax.evaluation.rivals.library import DecoderLibrary
 from din_jax.evaluation.rivals.networks import Networks, decoder_shapes, fresh_decoder
@@ -77,7 +78,7 @@ def test_training_brings_pictures_back(tmp_path):
     losses = []
     trained, last = train_decoder(
         networks, "relu1_1", lambda step: pictures[step % 8], Training(steps=60, rate=2e-3),
-        lambda step, loss: losses.append(loss),
+        report=lambda step, loss: losses.append(loss),
     )  # fmt: skip
     assert len(losses) == 60 and last == pytest.approx(np.mean(losses[-7:]))
     assert last < 0.2 * losses[0]
@@ -86,6 +87,17 @@ def test_training_brings_pictures_back(tmp_path):
     back = decoding.decode(networks.encode(picture, ("relu1_1",))["relu1_1"], "relu1_1")
     assert back.shape == picture.shape
     assert np.abs(back - picture).mean() < 0.5 * np.abs(picture.mean() - picture).mean()
+
+
+@pytest.mark.parametrize("other, kept", [("relu4_1", 4), ("relu2_1", 3)])
+def test_a_decoder_may_begin_with_the_end_of_another_s(other, kept):
+    params, mixed = drawn(other), with_tail("relu3_1", drawn(other), 0)
+    fresh = fresh_decoder("relu3_1", 0)["convs"]
+    assert len(mixed["convs"]) == len(fresh) == 5
+    given = list(params["convs"].values())
+    for i in range(5):
+        expected = fresh[i] if i < 5 - kept else given[i - 5]
+        np.testing.assert_array_equal(mixed["convs"][i]["kernel"], expected["kernel"])
 
 
 def test_a_library_keeps_decoders_of_one_vgg_apart_from_another_s(tmp_path):
