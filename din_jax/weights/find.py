@@ -9,8 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from din_jax.files import leftovers, replacing
 from din_jax.weights.errors import WeightsError, WeightsNotFound
 from din_jax.weights.opening import sha256_of
@@ -108,6 +106,8 @@ def _download(url: str, target: Path) -> Path:
 
 def _fetch(url: str, partial: Path) -> None:
     """Streams `url` into `partial`; returns only if the bytes are the published ones."""
+    from tqdm import tqdm  # where nothing is downloaded it need not be installed
+
     digest = hashlib.sha256()
     got = 0
     request = urllib.request.Request(url, headers={"User-Agent": "din_jax"})
