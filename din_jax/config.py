@@ -72,14 +72,15 @@ class ModelConfig:
     encoder_norm: str = setting("instance", choices=NORMS)  # after each convolution
     decoder_norm: str = setting("instance", choices=NORMS)  # likewise; the output has none
     levels: int = setting(3, least=1, most=3)  # styled: 3 = hierarchical, 1 = the deepest alone
-    # weight and bias nets, own statistics, own covariance, a table of known styles
+    # weight and bias nets, own statistics, own covariance, nets that read it, a table of styles
     code: str = setting("din", choices=tuple(METHODS))
-    # "mobilenet" needs no VGG; "content" is for "adain" and "wct", "none" for "cin"; "unshared",
-    # for "adain": a second content encoder with weights of its own
+    # "mobilenet" needs no VGG; "content" is for "adain", "wct", "linear", "none" for "cin";
+    # "unshared", for "adain": a second content encoder with weights of its own
     style_encoder: str = setting("vgg19", choices=STYLE_ENCODERS)
     # for "cin": names of the style pictures, a row of the table each
     styles: tuple[str, ...] = setting((), length=(0, 65_536))
     normalizer: str = setting("instance", choices=NORMALIZERS)  # of the styled layers
+    linear_rank: int = setting(32, least=1, most=1024)  # of "linear": channels that its nets read
     # what the nets read: a map of VGG's, or its statistics
     style_feature: str = setting("relu4_1", choices=("relu4_1", "statistics"))
     # of the dynamic convolution
@@ -147,6 +148,8 @@ class TrainConfig:
     # first steps in which the nets read VGG's statistics, not the MobileNet's
     teacher_steps: int = setting(0, least=0, most=10**9)
     initialize: str = setting("")  # model file or run directory whose parameters to start from
+    # for "cin": the styles whose rows of the table are trained, all else standing; () trains all
+    only_styles: tuple[str, ...] = setting((), length=(0, 65_536))
     # parameters and statistics stay float32
     compute_dtype: str = setting("float32", choices=("float32", "bfloat16"))
     # "bfloat16": factors of products rounded to it, sums in float32
@@ -199,6 +202,11 @@ class Config:
         return self.data.style_crop or self.data.crop
 
     @property
+    def trained_styles(self) -> tuple[str, ...]:
+        """Names of the known styles that a run's batches are of; () if it knows none."""
+        return self.train.only_styles or self.model.styles
+
+    @property
     def needs_vgg19(self) -> bool:
         """Whether the run cannot start without a VGG-19 file."""
         return (
@@ -238,6 +246,12 @@ def _check(c: Config):
         not c.data.identity or (c.style_crop == c.data.crop and not m.styles),
         f"config.data.identity={c.data.identity} makes contents their own styles: set style_crop "
         "to 0, and take a model without a table of styles.",
+    )
+    only = c.train.only_styles
+    _require(
+        len(set(only)) == len(only) and set(only) <= set(m.styles),
+        f"config.train.only_styles must be styles of config.model.styles, each once, not "
+        f"{', '.join(only)[:200]}.",
     )
     _require(
         c.data.resize >= c.data.crop,

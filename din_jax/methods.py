@@ -11,7 +11,8 @@ from typing import Any
 
 from din_jax.errors import UserError
 
-NORMALIZERS = ("instance", "whitening", "centering", "batch", "none")
+# The last belongs to a method of its own; the others go with any nets.
+NORMALIZERS = ("instance", "whitening", "centering", "batch", "none", "linear")
 TRANSFORMS = ("standard", "deformable", "spatial")
 STYLE_ENCODERS = ("vgg19", "mobilenet", "content", "unshared", "none")
 
@@ -117,7 +118,7 @@ def _dynamic(m) -> tuple[int, int, int]:
 
 
 METHODS = {
-    "din": Method("weight and bias nets", ("vgg19", "mobilenet"), NORMALIZERS, _nets),
+    "din": Method("weight and bias nets", ("vgg19", "mobilenet"), NORMALIZERS[:-1], _nets),
     "adain": Method(
         "the style's statistics in the content encoder, or in one like it of its own",
         ("content", "unshared"),
@@ -126,6 +127,9 @@ METHODS = {
     ),
     "wct": Method(
         "the style's covariance in the content encoder", ("content",), ("whitening",), _computed
+    ),
+    "linear": Method(
+        "nets that read covariances in the content encoder", ("content",), ("linear",), _computed
     ),
     "cin": Method("a table of known styles", ("none",), ("instance", "batch"), _table),
 }

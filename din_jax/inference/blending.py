@@ -22,6 +22,7 @@ from din_jax.inference.masks import split_by_level
 from din_jax.inference.mixing import mix_codes, statistics_as_code
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import Regions
+from din_jax.layers.sources import ComputedSource
 from din_jax.weights.models import LoadedModel
 
 Strengths = Mapping[str, float]
@@ -109,7 +110,8 @@ def own_code(
       engine, contents, visible, options: as above.
     """
     require_encoder(engine.loaded, "draw a content in its own style (a strength below 1)")
-    if engine.loaded.config.model.style_encoder != "content":
+    sources = engine.loaded.model.codes.values()
+    if not all(isinstance(source, ComputedSource) for source in sources):
         return engine.encode_style(contents)
     found = [
         _statistics(engine, *pair, code, options) for pair in zip(contents, visible, strict=True)

@@ -111,7 +111,7 @@ def _shapes(config: ModelConfig, channels: int) -> tuple[tuple[int, ...], tuple[
     if config.transform == "spatial":
         grid = (config.spatial_grid, config.spatial_grid, channels)
         return grid, grid
-    side, per_group = 1, channels if config.code == "wct" else 1
+    side, per_group = 1, channels if config.code in ("wct", "linear") else 1
     if config.code == "din":
         side, per_group = config.dynamic_kernel, channels // (config.dynamic_groups or channels)
     return (side, side, per_group, channels), (channels,)

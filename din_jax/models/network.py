@@ -9,9 +9,8 @@ from jax import Array
 from din_jax.config import STYLE_LAYERS, ModelConfig
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import LayerMixture, Mixture, at_level
-from din_jax.layers.normalizers import make_normalizer
 from din_jax.layers.norms import RunningStandardize
-from din_jax.layers.sources import make_source, make_transform
+from din_jax.layers.sources import make_layer_normalizer, make_source, make_transform
 from din_jax.layers.styled import LayerStatistics, StyledLayer
 from din_jax.losses import Statistics, style_statistics
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
@@ -68,13 +67,13 @@ class StylizationNetwork(nnx.Module):
         )
         self.reader = make_reader(config)
         # The parts of the styled layers under the names that checkpoints know them by; only nets,
-        # tables, offset nets and running statistics hold arrays.
+        # tables, offset nets, running statistics and a linear transformation's halves hold arrays.
         inputs = FEATURE_CHANNELS[config.style_feature]
         self.codes = nnx.Dict(
             {name: make_source(config, c, inputs, rngs) for name, c in channels.items()}
         )
         self.normalizers = nnx.Dict(
-            {name: make_normalizer(config.normalizer, c) for name, c in channels.items()}
+            {name: make_layer_normalizer(config, c, rngs) for name, c in channels.items()}
         )
         self.deformations = nnx.Dict(
             {name: make_transform(config, c, rngs) for name, c in channels.items()}

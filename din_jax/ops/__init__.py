@@ -24,6 +24,7 @@ from din_jax.ops.statistics import (
     mean_and_std,
     mean_and_variance,
 )
+from din_jax.ops.swapping import style_swap
 from din_jax.ops.whitening import covariance_root, inverse_covariance_root, wct
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "mean_and_variance",
     "spatial_affine",
     "spatial_instance_norm",
+    "style_swap",
     "wct",
     # Sampling, resizing, borders.
     "adaptive_average_pool",

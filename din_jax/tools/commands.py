@@ -26,6 +26,7 @@ COMMANDS = {
     "paper": ("din_jax.evaluation.paper.__main__", "a figure of the papers, and what was found"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
     "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
+    "rivals": ("din_jax.evaluation.rivals.command", "paints as Gatys, AdaIN, WCT, style swap do"),
     "controls": ("din_jax.tools.controls", "paints a sheet of every control"),
     "bank": ("din_jax.tools.bank", "styles encoded once, painted by name"),
     "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),

@@ -65,7 +65,7 @@ class HostFeed:
             config.seed,
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
-            styles=config.model.styles,
+            styles=config.trained_styles,
         )
         self.iterator = iter(batches)
         self.most = config.train.steps_per_call
@@ -115,7 +115,7 @@ class ResidentFeed:
         whole = replicated(mesh)
         self.arrays = {}
         for kind in KINDS:
-            styles = config.model.styles if kind == "style" else ()
+            styles = config.trained_styles if kind == "style" else ()
             pictures = load_pictures(config.data, kind, styles=styles)
             if config.data.kept_crops:
                 kept = self._kept(pictures, kind, objective, vgg)

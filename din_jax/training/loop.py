@@ -27,6 +27,7 @@ from din_jax.training.mesh import (
 )
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.reports import Average, Reports, Window, finite
+from din_jax.training.rows import with_rows
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import Objective, layers_read, make_eval_step, make_train_step
 from din_jax.weights import VGGWeights, vgg19_of
@@ -109,7 +110,7 @@ class Trainer:
         The batches are equal and multiples of the devices; what the last one lacks is filled up.
         """
         pairs = validation_pairs(
-            config.data, config.data.validation, config.seed, config.model.styles
+            config.data, config.data.validation, config.seed, config.trained_styles
         )
         size = min(VALIDATION_BATCH, len(pairs))
         size = -(-size // jax.device_count()) * jax.device_count()
@@ -126,7 +127,10 @@ class Trainer:
         key = jax.random.key(self.config.seed)
         if not self.config.train.initialize:
             return create(key)
-        variables = variables_of(load_model(self.config.train.initialize).model)
+        given = load_model(self.config.train.initialize)
+        variables, known = variables_of(given.model), given.config.model.styles
+        if known and self.config.model.styles:
+            variables = with_rows(variables, known, self.config.model.styles)
         if _shapes(variables) != _shapes(self.abstract.variables):
             raise UserError(
                 f"config.train.initialize: the model in {self.config.train.initialize} has other "

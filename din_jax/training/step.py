@@ -23,6 +23,7 @@ from din_jax.losses import (
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
+from din_jax.training.rows import only_rows, rows_alone
 from din_jax.training.state import Network, TrainState, batch_stats_of
 
 Metrics = dict[str, Array]
@@ -152,9 +153,15 @@ def code_statistics(code: StyleCode) -> Metrics:
     }
 
 
-def style_input(batch: dict[str, Array], style: Array) -> Array:
-    """What the model reads of a batch's styles: their numbers where the batch has them."""
-    return batch.get("style_number", style)
+def style_input(batch: dict[str, Array], style: Array, config: Config) -> Array:
+    """What the model reads of a batch's styles: their numbers where the batch has them.
+
+    A batch counts the styles that are trained (`config.trained_styles`), a model those it has.
+    """
+    if "style_number" not in batch:
+        return style
+    rows = rows_alone(config)
+    return batch["style_number"] if rows is None else jnp.asarray(rows)[batch["style_number"]]
 
 
 def reads_truth_alone(model: ModelConfig, loss: LossConfig) -> bool:
@@ -184,13 +191,15 @@ def make_train_step(
 
     batch: {"content", "style"}, uint8 [B, H, W, 3], and "targets" where they are known already
     (`Objective.targets`); vgg: the loss network's parameters; frozen: `Network.frozen()`.
-    Parameters, moments and statistics are float32 whatever the compute type.
+    Parameters, moments and statistics are float32 whatever the compute type. With
+    `config.train.only_styles` the rows of these styles change alone (`training.rows`).
 
     A step whose loss or gradient is not finite, or that is not `allowed`, leaves the state as it
     was, its number too.
     """
     dtype = jnp.dtype(config.train.compute_dtype)
     decay = config.optim.average
+    rows = rows_alone(config)
 
     def step(
         state: TrainState, batch, vgg: VGGParams, frozen, allowed: Array | bool = True
@@ -200,8 +209,9 @@ def make_train_step(
         use_teacher = state.step < config.train.teacher_steps
 
         def loss(params):
-            model = network.module(params, state.batch_stats, frozen, training=True)
-            read = style_input(batch, style)
+            training = rows is None  # else running statistics stand, and are used
+            model = network.module(params, state.batch_stats, frozen, training=training)
+            read = style_input(batch, style, config)
             code, metrics = _style_code(model, read, targets, objective, use_teacher)
             total, parts = objective(vgg, model.stylize(content, code), targets)
             metrics |= parts | code_statistics(code)
@@ -211,11 +221,13 @@ def make_train_step(
             return total, (metrics, batch_stats_of(model))
 
         gradient, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params)
+        gradient = only_rows(gradient, jax.tree.map(jnp.zeros_like, gradient), rows)
         metrics["gradient_norm"] = optax.tree.norm(gradient)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = only_rows(optax.apply_updates(state.params, updates), state.params, rows)
         average = update_average(state.average, params, state.step, decay)
+        average = only_rows(average, state.average, rows)
         new = TrainState(state.step + 1, params, stats, opt_state, average)
         # Chosen number by number, not by a branch: XLA fuses that into the update itself.
         good = jnp.isfinite(metrics["total"]) & jnp.isfinite(metrics["gradient_norm"]) & allowed
@@ -260,7 +272,7 @@ def make_eval_step(network: Network, objective: Objective, config: Config) -> Ca
         if reads_truth:
             features = model.describe_statistics(targets["statistics"])
         else:
-            features = model.style_features(style_input(batch, style))
+            features = model.style_features(style_input(batch, style, config))
         code = model.code(features)
         stylized = model.stylize(content, code).astype(jnp.float32)
         other = model.stylize(content, jax.tree.map(lambda x: jnp.roll(x, 1, 0), code))

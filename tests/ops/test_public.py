@@ -87,6 +87,7 @@ BOTH_MODES = {
     "mean_and_variance": (MAP,),
     "spatial_affine": (MAP, MAP, MAP),
     "spatial_instance_norm": (MAP, (2, 2, 2, 4), (2, 2, 2, 4)),
+    "style_swap": (MAP, MAP),
     "upsample_nearest": (MAP,),
 }
 # Their gradient is of their own only on CPU, or they take more than arrays.
