@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
     "curves": ("din_jax.evaluation.curves", "several runs' losses over their steps"),
     "table": ("din_jax.evaluation.table", "several programs on the same pairs, with intervals"),
+    "paper": ("din_jax.evaluation.paper.__main__", "a figure of the papers, and what was found"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
     "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
     "rivals": ("din_jax.evaluation.rivals.command", "paints as Gatys, AdaIN, WCT, style swap do"),

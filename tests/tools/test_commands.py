@@ -169,7 +169,7 @@ def test_a_mistake_in_a_command_is_one_sentence_without_jax(tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_the_same_by_name_by_path_and_from_a_clone(name, tmp_path, monkeypatch):
-    variant = {"cin": ":demo"}.get(name, "")
+    variant = {"cin": ":demo", "johnson": ":demo", "ulyanov": ":demo"}.get(name, "")
     expected = read_config_file(str(ROOT / f"configs/{name}.py") + variant)
     monkeypatch.chdir(tmp_path)  # as installed: there is no folder of configs
     assert read_config_file(name + variant) == expected

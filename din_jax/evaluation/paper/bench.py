@@ -44,12 +44,14 @@ SHORT = Config(
 )
 # The paper's recipe and lengths, for a GPU or TPU.
 FULL = dataclasses.replace(PAPER, name="full")
-# What AdaIN and WCT need of the lightweight network: norms would erase what they copy.
+# What AdaIN, WCT and the linear transformation need of the lightweight network: norms would erase
+# what they read.
 NO_NORMS = {"encoder_norm": "none", "decoder_norm": "none"}
 METHODS: dict[str, dict[str, Any]] = {
     "DIN": {},
     "AdaIN": {"code": "adain", "style_encoder": "content", **NO_NORMS},
     "WCT": {"code": "wct", "style_encoder": "content", "normalizer": "whitening", **NO_NORMS},
+    "linear": {"code": "linear", "style_encoder": "content", "normalizer": "linear", **NO_NORMS},
 }
 
 

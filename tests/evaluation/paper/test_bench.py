@@ -148,7 +148,7 @@ def test_a_figure_is_made_in_an_empty_folder(tmp_path, capsys):
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
     assert names == {f"contrast.{x}" for x in ("png", "json", "csv", "md")}
     said = capsys.readouterr().out
-    assert "only VGG-19 decides" in said and said.count("training [seed 0]") == 2
+    assert "levels of 255" in said and said.count("training [seed 0]") == 2
     first = (tmp_path / "contrast.csv").read_bytes()
     assert main([*arguments, "--styles", "2", "--overwrite"]) == 0
     assert "training" not in capsys.readouterr().out.partition("contrast.png")[0]
