@@ -45,7 +45,7 @@ def numbers(run: Path) -> dict[tuple[str, str], float]:
 
 
 def wait_for_a_step(run: Path, process: subprocess.Popen, step: str = "2"):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while not (run / "metrics.csv").exists() or (step, "train/total") not in numbers(run):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
@@ -57,7 +57,7 @@ def test_local_processes_train_like_one(tmp_path, count):
     one, several = tmp_path / "one", tmp_path / "several"
     for run, more in ((one, ()), (several, (f"--local_processes={count}",))):
         process = start(run, *few, *more)
-        assert process.wait(400) == 0, (tmp_path / "log").read_text()[-3000:]
+        assert process.wait(1800) == 0, (tmp_path / "log").read_text()[-3000:]
     said = (tmp_path / "log").read_text()
     assert f"new run, {count} cpu device(s)" in said and said.count("Finished step 3") == 1
     expected, got = numbers(one), numbers(several)
@@ -76,7 +76,7 @@ def test_a_signal_to_the_launcher_stops_all_saved(tmp_path):
     process = start(run, "--local_processes=2", "--config.train.steps=100000")
     wait_for_a_step(run, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(120) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert process.wait(600) == 0, (tmp_path / "log").read_text()[-3000:]
     (step,) = (int(path.name) for path in (run / "checkpoints").iterdir())
     assert f"Stopped at step {step}, saved." in (tmp_path / "log").read_text()
 
