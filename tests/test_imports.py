@@ -18,6 +18,7 @@ LEVELS = {
     "memory": 0,
     "files": 0,
     "checksums": 0,
+    "download": 0,
     "ops": 0,
     "losses": 1,
     "layers": 1,
@@ -44,6 +45,7 @@ ALLOWED_BESIDE = {
     ("config", "vgg_layout"),
     ("checksums", "files"),
     ("command_line", "errors"),
+    ("download", "files"),
     ("fields", "errors"),
     ("methods", "errors"),
 }
