@@ -26,6 +26,8 @@ SMALLEST_SIDE = 32
 # ... and of a training crop by network: VGG's relu4_1 is 2x2 there, so that it has statistics.
 SMALLEST_CROP = {"mobilenet": SMALLEST_SIDE, "vgg19": 16}
 _LEAST = min(SMALLEST_CROP.values())
+# Settings of older runs and model files that say nothing any more.
+_RETIRED = {"train": ("params",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +74,15 @@ class ModelConfig:
     encoder_norm: str = setting("instance", choices=NORMS)  # after each convolution
     decoder_norm: str = setting("instance", choices=NORMS)  # likewise; the output has none
     levels: int = setting(3, least=1, most=3)  # styled: 3 = hierarchical, 1 = the deepest alone
-    # weight and bias nets, own statistics, own covariance, a table of known styles
+    # weight and bias nets, own statistics, own covariance, nets that read it, a table of styles
     code: str = setting("din", choices=tuple(METHODS))
-    # "mobilenet" needs no VGG; "content" is for "adain" and "wct", "none" for "cin"
+    # "mobilenet" needs no VGG; "content" is for "adain", "wct" and "linear", "none" for "cin";
+    # "unshared", for "adain": a second content encoder with weights of its own
     style_encoder: str = setting("vgg19", choices=STYLE_ENCODERS)
     # for "cin": names of the style pictures, a row of the table each
     styles: tuple[str, ...] = setting((), length=(0, 65_536))
     normalizer: str = setting("instance", choices=NORMALIZERS)  # of the styled layers
+    linear_rank: int = setting(32, least=1, most=1024)  # of "linear": channels that its nets read
     # what the nets read: a map of VGG's, or its statistics
     style_feature: str = setting("relu4_1", choices=("relu4_1", "statistics"))
     # of the dynamic convolution
@@ -130,6 +134,8 @@ class OptimConfig:
     # "cosine": to a hundredth at the last step
     decay: str = setting("constant", choices=("constant", "cosine"))
     clip: float = setting(0.0, least=0)  # largest global gradient norm; 0 = no clipping
+    # a step whose global gradient norm, before the clip, is above it changes nothing; 0 = none
+    skip_above: float = setting(0.0, least=0)
     # decay per step of the averaged parameters that are saved; 0 = none
     average: float = setting(0.0, least=0, below=1)
 
@@ -143,17 +149,25 @@ class TrainConfig:
     # the steps are done
     minutes: float = setting(0.0, least=0)
     batch: int = setting(8, least=1, most=65_536)  # pairs per step over all devices
+    # parts that a batch is taken in, one after the other, to need less memory
+    accumulate: int = setting(1, least=1, most=65_536)
+    # how often a run whose loss is no number goes back to its last checkpoint before it ends
+    rollbacks: int = setting(0, least=0, most=1000)
     # first steps in which the nets read VGG's statistics, not the MobileNet's
     teacher_steps: int = setting(0, least=0, most=10**9)
     initialize: str = setting("")  # model file or run directory whose parameters to start from
+    # for "cin": the styles whose rows of the table are trained, all else standing; () trains all
+    only_styles: tuple[str, ...] = setting((), length=(0, 65_536))
     # parameters and statistics stay float32
     compute_dtype: str = setting("float32", choices=("float32", "bfloat16"))
     # "bfloat16": factors of products rounded to it, sums in float32
     products: str = setting("float32", choices=PRODUCTS)
     # steps that run on the device without a word from the host
     steps_per_call: int = setting(1, least=1, most=10**6)
-    # "sharded": large parameters split over the data axis
-    params: str = setting("replicated", choices=("replicated", "sharded"))
+    # devices that share the parameters named by `shard`, each holding a part; 1: whole on each
+    fsdp: int = setting(1, least=1, most=65_536)
+    # regular expressions over paths of parameters; () takes those of 65,536 numbers or more
+    shard: tuple[str, ...] = setting((), length=(0, 64), pattern=True)
     log_every: int = setting(50, least=1, most=10**9)  # steps
     grid_every: int = setting(1000, least=1, most=10**9)  # steps between picture grids
     validate_every: int = setting(1000, least=1, most=10**9)  # steps
@@ -181,6 +195,10 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """Builds a config from nested mappings (a ConfigDict, JSON); unknown fields are refused."""
+        for group, names in _RETIRED.items():
+            if isinstance(values, Mapping) and isinstance(values.get(group), Mapping):
+                kept = {k: v for k, v in values[group].items() if k not in names}
+                values = {**values, group: kept}
         return fields.build(cls, values, "config")
 
     def to_config_dict(self):
@@ -196,6 +214,11 @@ class Config:
     @property
     def style_crop(self) -> int:
         return self.data.style_crop or self.data.crop
+
+    @property
+    def trained_styles(self) -> tuple[str, ...]:
+        """Names of the known styles that a run's batches are of; () if it knows none."""
+        return self.train.only_styles or self.model.styles
 
     @property
     def needs_vgg19(self) -> bool:
@@ -237,6 +260,16 @@ def _check(c: Config):
         not c.data.identity or (c.style_crop == c.data.crop and not m.styles),
         f"config.data.identity={c.data.identity} makes contents their own styles: set style_crop "
         "to 0, and take a model without a table of styles.",
+    )
+    only = c.train.only_styles
+    _require(
+        len(set(only)) == len(only) and set(only) <= set(m.styles),
+        f"config.train.only_styles must be styles of config.model.styles, each once, not "
+        f"{', '.join(only)[:200]}.",
+    )
+    _require(
+        c.train.batch % c.train.accumulate == 0,
+        f"config.train.accumulate ({c.train.accumulate}) must divide the batch ({c.train.batch}).",
     )
     _require(
         c.data.resize >= c.data.crop,

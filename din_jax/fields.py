@@ -45,6 +45,7 @@ class Rule:
     odd: bool = False
     multiple_of: int = 0  # 0 is any
     choices: tuple[str, ...] = ()  # of text; () is any
+    pattern: bool = False  # of text: a regular expression
     length: tuple[int, int] = (1, 16)  # least and greatest number of a tuple's items
 
     def broken_by(self, value: Any) -> str:
@@ -73,6 +74,11 @@ class Rule:
             return "" if text in self.choices else f"must be one of {wanted}, not {shown(text)}"
         if len(text) > _LONGEST_TEXT or _CONTROL.search(text):
             return f"must be one line of at most {_LONGEST_TEXT} characters, not {shown(text)}"
+        if self.pattern:
+            try:
+                re.compile(text)
+            except (re.error, RecursionError, OverflowError) as error:
+                return f"must be a regular expression, not {shown(text)} ({error})"
         return ""
 
     def _admits(self, number: float) -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 
 from din_jax.errors import UserError
 
-NORMALIZERS = ("instance", "whitening", "centering", "batch", "none")
+# The last belongs to a method of its own; the others go with any nets.
+NORMALIZERS = ("instance", "whitening", "centering", "batch", "none", "linear")
 TRANSFORMS = ("standard", "deformable", "spatial")
-STYLE_ENCODERS = ("vgg19", "mobilenet", "content", "none")
+STYLE_ENCODERS = ("vgg19", "mobilenet", "content", "unshared", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,16 @@ def _computed(m) -> str:
     return ""
 
 
+def _statistics(m) -> str:
+    """A code computed from maps, of the content encoder or of one like it."""
+    if m.style_encoder == "unshared" and m.network == "vgg19":
+        return (
+            "config.model.style_encoder='unshared' is a second encoder of the lightweight network: "
+            "set network to 'mobilenet', or style_encoder to 'content'."
+        )
+    return _computed(m)
+
+
 def _table(m) -> str:
     """Rows for known styles, each with a name."""
     if not m.styles or len(set(m.styles)) != len(m.styles) or not all(m.styles):
@@ -107,12 +118,18 @@ def _dynamic(m) -> tuple[int, int, int]:
 
 
 METHODS = {
-    "din": Method("weight and bias nets", ("vgg19", "mobilenet"), NORMALIZERS, _nets),
+    "din": Method("weight and bias nets", ("vgg19", "mobilenet"), NORMALIZERS[:-1], _nets),
     "adain": Method(
-        "the style's statistics in the content encoder", ("content",), ("instance",), _computed
+        "the style's statistics in the content encoder, or in one like it of its own",
+        ("content", "unshared"),
+        ("instance",),
+        _statistics,
     ),
     "wct": Method(
         "the style's covariance in the content encoder", ("content",), ("whitening",), _computed
+    ),
+    "linear": Method(
+        "nets that read covariances in the content encoder", ("content",), ("linear",), _computed
     ),
     "cin": Method("a table of known styles", ("none",), ("instance", "batch"), _table),
 }

@@ -16,9 +16,9 @@ BAD = [
     ("model", {"network": "resnet"}, "mobilenet, vgg19, not 'resnet'"),
     ("model", {"encoder_norm": "layer"}, "instance, batch, none, not 'layer'"),
     ("model", {"decoder_norm": "layer"}, "instance, batch, none, not 'layer'"),
-    ("model", {"code": "avatar"}, "din, adain, wct, cin, not 'avatar'"),
-    ("model", {"style_encoder": "clip"}, "vgg19, mobilenet, content, none, not 'clip'"),
-    ("model", {"normalizer": "layer"}, "instance, whitening, centering, batch, none, not 'layer'"),
+    ("model", {"code": "avatar"}, "din, adain, wct, linear, cin, not 'avatar'"),
+    ("model", {"style_encoder": "clip"}, "vgg19, mobilenet, content, unshared, none, not 'clip'"),
+    ("model", {"normalizer": "layer"}, "batch, none, linear, not 'layer'"),
     ("model", {"style_feature": "relu5_1"}, "relu4_1, statistics, not 'relu5_1'"),
     ("model", {"kernel": 4}, "kernel must be odd, at least 1 and at most 31, not 4"),
     ("model", {"kernel": -1}, "not -1"),
@@ -93,7 +93,8 @@ BAD = [
     ("data", {"content": "a\0b"}, r"one line of at most 4096 characters, not 'a\x00b'"),
     ("train", {"initialize": "x" * 5000}, "one line of at most 4096 characters, not 'xxx"),
     ("train", {"compute_dtype": "float16"}, "float32, bfloat16, not 'float16'"),
-    ("train", {"params": "split"}, "replicated, sharded, not 'split'"),
+    ("train", {"fsdp": 0}, "at least 1 and at most 65536, not 0"),
+    ("train", {"shard": ["a", "("]}, "shard must be a regular expression, not '('"),
     ("train", {"steps": 0}, "steps must be at least 1"),
     ("train", {"batch": 0}, "batch must be at least 1"),
     ("train", {"teacher_steps": -1}, "teacher_steps must be at least 0"),
@@ -222,3 +223,10 @@ def test_the_style_crop_is_the_crop_unless_given():
 )
 def test_vgg19_is_needed_where_loss_or_model_reads_it(values, needed):
     assert Config.from_dict(values).needs_vgg19 == needed
+
+
+def test_settings_that_say_nothing_any_more_are_taken_from_old_runs():
+    old = Config().to_dict()
+    old["train"]["params"] = "sharded"
+    assert Config.from_dict(old) == Config()
+    assert "params" in old["train"]  # left as it was

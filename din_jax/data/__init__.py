@@ -1,26 +1,19 @@
 """Pictures in: sources, decoding, crops and content x style batches; numpy and grain only."""
 
-from din_jax.data.decoding import (
-    BadImageError,
-    MissingImageError,
-    decode_image,
-    list_images,
-    load_image,
-    save_image,
-)
-from din_jax.data.opening import open_source
-from din_jax.data.pairs import make_batches, validation_pairs
-from din_jax.data.sources import SourceError
+from din_jax.later import attributes
 
-__all__ = [
-    "BadImageError",
-    "MissingImageError",
-    "SourceError",
-    "decode_image",
-    "list_images",
-    "load_image",
-    "make_batches",
-    "open_source",
-    "save_image",
-    "validation_pairs",
-]
+# Imported when asked for: a picture is decoded without what draws and batches them.
+_PLACES = {
+    "BadImageError": "files",
+    "MissingImageError": "files",
+    "SourceError": "sources",
+    "decode_image": "decoding",
+    "list_images": "files",
+    "load_image": "decoding",
+    "make_batches": "pairs",
+    "open_source": "opening",
+    "save_image": "decoding",
+    "validation_pairs": "pairs",
+}
+__all__ = list(_PLACES)
+__getattr__ = attributes(__name__, _PLACES)

@@ -1,8 +1,15 @@
 """Trained models at work: images and style codes in, stylized images out."""
 
-from din_jax.inference.bank import BankError, StyleBank
-from din_jax.inference.codes import join_codes, take_codes
-from din_jax.inference.engine import Engine
-from din_jax.inference.stylizer import Stylizer
+from din_jax.later import attributes
 
-__all__ = ["BankError", "Engine", "StyleBank", "Stylizer", "join_codes", "take_codes"]
+# Imported when asked for: banks and mixtures serve without JAX, too (`din_jax.lite`).
+_PLACES = {
+    "BankError": "bank",
+    "Engine": "engine",
+    "StyleBank": "bank",
+    "Stylizer": "stylizer",
+    "join_codes": "codes",
+    "take_codes": "codes",
+}
+__all__ = list(_PLACES)
+__getattr__ = attributes(__name__, _PLACES)

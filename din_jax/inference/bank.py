@@ -25,7 +25,7 @@ from PIL import Image
 from din_jax.data.decoding import resize_crop, resized_shape, save_image
 from din_jax.errors import UserError
 from din_jax.files import write_atomically
-from din_jax.layers.codes import AnyCode, LayerCode, MapCode, StyleCode
+from din_jax.style_code import AnyCode, LayerCode, MapCode, StyleCode
 from din_jax.weights.checked import FLOATS, wrong_numbers
 from din_jax.weights.containers import Entry, safetensors_entries
 from din_jax.weights.errors import listed, one_line

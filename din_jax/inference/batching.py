@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from din_jax.errors import UserError
+from din_jax.inference.pictures import round_up
 
 
 class CompiledCache:
@@ -50,11 +51,6 @@ def batches_by(keys: Sequence[Hashable], batch: int) -> Iterator[list[int]]:
             yield indices[start : start + batch]
 
 
-def round_up(number: int, multiple: int) -> int:
-    """The next multiple that is no less."""
-    return -(-number // multiple) * multiple
-
-
 def fill_up(indices: Sequence[int], batch: int, devices: int = 1) -> list[int]:
     """Indices with the last one repeated up to a power of two, or to `batch` if that is less.
 
@@ -63,17 +59,6 @@ def fill_up(indices: Sequence[int], batch: int, devices: int = 1) -> list[int]:
     """
     size = min(round_up(1 << (len(indices) - 1).bit_length(), devices), batch)
     return [*indices, *[indices[-1]] * (size - len(indices))]
-
-
-def pad_to_multiple(image: np.ndarray, multiple: int, smallest: int) -> np.ndarray:
-    """Adds reflected pixels below and to the right, [H, W, 3] -> [H', W', 3].
-
-    H' and W' are the next multiples of `multiple` that are at least `smallest`. A side shorter
-    than what is added is reflected back and forth.
-    """
-    sides = [round_up(max(side, smallest), multiple) for side in image.shape[:2]]
-    added = [(0, new - old) for new, old in zip(sides, image.shape[:2], strict=True)]
-    return np.pad(image, (*added, (0, 0)), mode="reflect") if np.any(added) else image
 
 
 def check_images(images: Sequence[np.ndarray] | np.ndarray, what: str) -> list[np.ndarray]:

@@ -19,9 +19,13 @@ from din_jax.errors import UserError
 from din_jax.inference.codes import code_count, join_codes, take_codes
 from din_jax.inference.engine import Engine
 from din_jax.inference.masks import split_by_level
-from din_jax.inference.mixing import mix_codes, statistics_as_code
-from din_jax.layers.codes import StyleCode
+from din_jax.inference.mixing import mix_codes
+from din_jax.layers.codes import LayerCode, StyleCode, channel_code
 from din_jax.layers.mixtures import Regions
+from din_jax.layers.normalizers import Moments
+from din_jax.layers.sources import ComputedSource
+from din_jax.ops.statistics import EPSILON
+from din_jax.ops.whitening import covariance_root
 from din_jax.weights.models import LoadedModel
 
 Strengths = Mapping[str, float]
@@ -109,14 +113,25 @@ def own_code(
       engine, contents, visible, options: as above.
     """
     require_encoder(engine.loaded, "draw a content in its own style (a strength below 1)")
-    if engine.loaded.config.model.style_encoder != "content":
+    sources = engine.loaded.model.codes.values()
+    if not all(isinstance(source, ComputedSource) for source in sources):
         return engine.encode_style(contents)
     found = [
         _statistics(engine, *pair, code, options) for pair in zip(contents, visible, strict=True)
     ]
     return join_codes(
-        [{level: statistics_as_code(x) for level, x in levels.items()} for levels in found]
+        [{level: _statistics_as_code(x) for level, x in levels.items()} for levels in found]
     )
+
+
+def _statistics_as_code(moments: Moments) -> LayerCode:
+    """The code that gives a map normalized by `moments` its own statistics back.
+
+    Behind instance norm AdaIN's of the map itself, behind whitening WCT's.
+    """
+    if moments.covariance is not None:
+        return LayerCode(covariance_root(moments.covariance)[:, None, None], moments.mean)
+    return channel_code(np.sqrt(moments.variance + EPSILON), moments.mean)
 
 
 def require_encoder(loaded: LoadedModel, what: str) -> None:

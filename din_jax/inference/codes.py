@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from din_jax.config import ModelConfig
 from din_jax.errors import UserError
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import Blend, Mixture, Regions
+from din_jax.models.network import StylizationNetwork
+from din_jax.models.style_encoders import FEATURE_CHANNELS
 
 
 def take_codes(code: Mixture, indices: Sequence[int] | np.ndarray) -> Mixture:
@@ -112,3 +115,25 @@ def _masks(masks, count: int) -> np.ndarray:
             "some pixel lies in no mask: give a further style with a mask for the rest."
         )
     return array
+
+
+def code_shapes(network: StylizationNetwork) -> dict[str, tuple[int, ...]]:
+    """Shapes of one style's code by level and field, `code.LEVEL.kernel`, as a bank names them."""
+    config, shapes = network.config, {}
+    for level in network.levels:
+        channels = FEATURE_CHANNELS["relu4_1"]
+        if config.network != "vgg19":
+            channels = config.widths[int(level[-1]) - 1]
+        kernel, bias = _shapes(config, channels)
+        shapes |= {f"code.{level}.kernel": kernel, f"code.{level}.bias": bias}
+    return shapes
+
+
+def _shapes(config: ModelConfig, channels: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if config.transform == "spatial":
+        grid = (config.spatial_grid, config.spatial_grid, channels)
+        return grid, grid
+    side, per_group = 1, channels if config.code in ("wct", "linear") else 1
+    if config.code == "din":
+        side, per_group = config.dynamic_kernel, channels // (config.dynamic_groups or channels)
+    return (side, side, per_group, channels), (channels,)

@@ -7,10 +7,8 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from PIL import Image
 
 from din_jax.config import PRODUCTS, SMALLEST_SIDE
-from din_jax.data.decoding import resize_crop
 from din_jax.errors import UserError
 from din_jax.inference import programs
 from din_jax.inference.batching import (
@@ -18,13 +16,12 @@ from din_jax.inference.batching import (
     batches_by,
     check_images,
     fill_up,
-    pad_to_multiple,
-    round_up,
 )
 from din_jax.inference.codes import checked_mixture, join_codes, take_codes
 from din_jax.inference.fold import for_inference
 from din_jax.inference.frames import Frame, fitted, pieces, reflected, wrapped
 from din_jax.inference.passes import Progress
+from din_jax.inference.pictures import check_style_size, prepare_style, round_up
 from din_jax.inference.tiles import Tiler
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import Mixture
@@ -35,10 +32,6 @@ from din_jax.weights.models import LoadedModel
 
 ContentStatistics = Mapping[str, LayerStatistics]
 DTYPES = ("float32", "bfloat16")
-# A style is encoded with at most this many times the pixels of a square of its short side; at its
-# own size, with at most so many.
-LONGEST_STYLE = 8
-LARGEST_STYLE = 1 << 22
 
 
 class Engine:
@@ -102,7 +95,7 @@ class Engine:
             raise UserError("devices must name at least one, or be None for the default one.")
         self.loaded = loaded
         self.style_size = loaded.config.data.resize if style_size is None else style_size
-        _check_style_size(self.style_size)
+        check_style_size(self.style_size)
         self._devices = len(devices or [0])
         self.batch = -(-batch // self._devices) * self._devices
         self._bucket = bucket
@@ -300,33 +293,8 @@ class Engine:
         return self._sharded(cut.images), cut._replace(images=None), self._state, code
 
     def prepare_style(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
-        """A style image as the model sees it, resized; a second time changes nothing more.
-
-        Its short side becomes `size`, or less where the picture is so long that it would have more
-        than eight times the pixels of a square of that side. At its own size (0) a style is reduced
-        to 2^22 pixels.
-        """
-        size = self.style_size if size is None else size
-        _check_style_size(size)
-        height, width = image.shape[:2]
-        short, most = size or min(height, width), LONGEST_STYLE * size**2 or LARGEST_STYLE
-        # The last is for pictures so thin that reflection will make them 32 pixels wide.
-        scale = min(
-            short / min(height, width),
-            (most / (height * width)) ** 0.5,
-            most / SMALLEST_SIDE / max(height, width),
-        )
-        shape = tuple(max(round(side * scale), 1) for side in (width, height))
-        if shape != (width, height):
-            image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
-        return pad_to_multiple(image, 1, SMALLEST_SIDE)
-
-
-def _check_style_size(size: int):
-    if size and size < SMALLEST_SIDE:
-        raise UserError(
-            f"the style size must be 0 (keep) or at least {SMALLEST_SIDE} pixels, not {size}."
-        )
+        """A style image as the model sees it (`pictures.prepare_style`); None is `style_size`."""
+        return prepare_style(image, self.style_size if size is None else size)
 
 
 def _placement(devices: Sequence[jax.Device] | None):

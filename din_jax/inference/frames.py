@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from din_jax.inference.batching import pad_to_multiple
+from din_jax.inference.pictures import pad_to_multiple
 from din_jax.layers.codes import MapCode
 from din_jax.layers.mixtures import Blend, Mixture, Regions
 

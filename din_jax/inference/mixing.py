@@ -1,18 +1,11 @@
-"""Style codes mixed into one, level by level, in numpy: no program is compiled for it."""
+"""Style codes mixed into one, level by level, in numpy: nothing is compiled, and JAX not needed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import numpy as np
 
-from din_jax.config import ModelConfig
 from din_jax.errors import UserError
-from din_jax.layers.codes import LayerCode, StyleCode, channel_code
-from din_jax.layers.normalizers import Moments
-from din_jax.models.network import StylizationNetwork
-from din_jax.models.style_encoders import FEATURE_CHANNELS
-from din_jax.ops.statistics import EPSILON
-from din_jax.ops.whitening import covariance_root
+from din_jax.style_code import StyleCode
 
 
 def mix_codes(codes: Sequence[StyleCode], weights: Mapping[str, Sequence[float]]) -> StyleCode:
@@ -31,9 +24,34 @@ def mix_codes(codes: Sequence[StyleCode], weights: Mapping[str, Sequence[float]]
         return sum(terms[1:], terms[0])
 
     return {
-        level: jax.tree.map(lambda *parts, at=level: mix(at, *parts), *(c[level] for c in codes))
+        level: _of_parts(lambda *parts, at=level: mix(at, *parts), *(c[level] for c in codes))
         for level in codes[0]
     }
+
+
+def each_code(code: StyleCode) -> list[StyleCode]:
+    """The code of each style, in numpy."""
+    count = len(next(iter(code.values()))[0])
+    return [
+        {
+            level: _of_parts(lambda x, i=i: np.asarray(x)[i : i + 1], part)
+            for level, part in code.items()
+        }
+        for i in range(count)
+    ]
+
+
+def joined(codes: Sequence[StyleCode]) -> StyleCode:
+    """Several codes as one, in order, in numpy."""
+    return {
+        level: _of_parts(lambda *parts: np.concatenate(parts), *(code[level] for code in codes))
+        for level in codes[0]
+    }
+
+
+def _of_parts(function: Callable, *parts: tuple) -> tuple:
+    """A layer's code, each of whose arrays is made of those of others."""
+    return type(parts[0])(*(function(*same) for same in zip(*parts, strict=True)))
 
 
 def style_weights(weights: Sequence[float] | None, styles: int) -> list[float]:
@@ -83,35 +101,3 @@ def level_strengths(
         if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
             raise UserError(f"{name} must be a strength from 0 to 1, not {str(value)[:40]!r}.")
     return {name: float(strength) * float(levels.get(name, 1.0)) for name in known}
-
-
-def statistics_as_code(moments: Moments) -> LayerCode:
-    """The code that gives a map normalized by `moments` its own statistics back.
-
-    Behind instance norm AdaIN's of the map itself, behind whitening WCT's.
-    """
-    if moments.covariance is not None:
-        return LayerCode(covariance_root(moments.covariance)[:, None, None], moments.mean)
-    return channel_code(np.sqrt(moments.variance + EPSILON), moments.mean)
-
-
-def code_shapes(network: StylizationNetwork) -> dict[str, tuple[int, ...]]:
-    """Shapes of one style's code by level and field, `code.LEVEL.kernel`, as a bank names them."""
-    config, shapes = network.config, {}
-    for level in network.levels:
-        channels = FEATURE_CHANNELS["relu4_1"]
-        if config.network != "vgg19":
-            channels = config.widths[int(level[-1]) - 1]
-        kernel, bias = _shapes(config, channels)
-        shapes |= {f"code.{level}.kernel": kernel, f"code.{level}.bias": bias}
-    return shapes
-
-
-def _shapes(config: ModelConfig, channels: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if config.transform == "spatial":
-        grid = (config.spatial_grid, config.spatial_grid, channels)
-        return grid, grid
-    side, per_group = 1, channels if config.code == "wct" else 1
-    if config.code == "din":
-        side, per_group = config.dynamic_kernel, channels // (config.dynamic_groups or channels)
-    return (side, side, per_group, channels), (channels,)

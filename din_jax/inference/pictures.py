@@ -10,8 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from din_jax.data.decoding import decode_pil, upright
+from din_jax.config import SMALLEST_SIDE
+from din_jax.data.decoding import decode_pil, resize_crop, upright
 from din_jax.errors import UserError
+
+# A style is encoded with at most this many times the pixels of a square of its short side; at its
+# own size, with at most so many.
+LONGEST_STYLE = 8
+LARGEST_STYLE = 1 << 22
 
 
 class Picture(NamedTuple):
@@ -88,6 +94,55 @@ def flat_picture(given: Any, what: str) -> np.ndarray:
         return picture.rgb
     cover = picture.alpha[..., None] / 255
     return np.rint(picture.rgb * cover + 255 * (1 - cover)).astype(np.uint8)
+
+
+def prepare_style(image: np.ndarray, size: int) -> np.ndarray:
+    """A style image as a model sees it, resized; a second time changes nothing more.
+
+    Its short side becomes `size`, or less where the picture is so long that it would have more
+    than eight times the pixels of a square of that side. At its own size (0) a style is reduced
+    to 2^22 pixels.
+
+    Raises:
+      UserError: a size below what networks take.
+    """
+    check_style_size(size)
+    height, width = image.shape[:2]
+    short, most = size or min(height, width), LONGEST_STYLE * size**2 or LARGEST_STYLE
+    # The last is for pictures so thin that reflection will make them 32 pixels wide.
+    scale = min(
+        short / min(height, width),
+        (most / (height * width)) ** 0.5,
+        most / SMALLEST_SIDE / max(height, width),
+    )
+    shape = tuple(max(round(side * scale), 1) for side in (width, height))
+    if shape != (width, height):
+        image = resize_crop(Image.fromarray(image), shape, (0, 0), shape, smooth=True)
+    return pad_to_multiple(image, 1, SMALLEST_SIDE)
+
+
+def check_style_size(size: int) -> None:
+    """Raises UserError unless styles can be encoded at that short side; 0 keeps their own."""
+    if size and size < SMALLEST_SIDE:
+        raise UserError(
+            f"the style size must be 0 (keep) or at least {SMALLEST_SIDE} pixels, not {size}."
+        )
+
+
+def round_up(number: int, multiple: int) -> int:
+    """The next multiple that is no less."""
+    return -(-number // multiple) * multiple
+
+
+def pad_to_multiple(image: np.ndarray, multiple: int, smallest: int) -> np.ndarray:
+    """Adds reflected pixels below and to the right, [H, W, 3] -> [H', W', 3].
+
+    H' and W' are the next multiples of `multiple` that are at least `smallest`. A side shorter
+    than what is added is reflected back and forth.
+    """
+    sides = [round_up(max(side, smallest), multiple) for side in image.shape[:2]]
+    added = [(0, new - old) for new, old in zip(sides, image.shape[:2], strict=True)]
+    return np.pad(image, (*added, (0, 0)), mode="reflect") if np.any(added) else image
 
 
 def _checked(given: Any, what: str) -> np.ndarray:

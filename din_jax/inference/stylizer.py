@@ -13,18 +13,17 @@ import jax
 import numpy as np
 
 from din_jax.config import SMALLEST_SIDE
-from din_jax.data.files import MissingImageError
 from din_jax.errors import UserError
-from din_jax.inference.bank import BankError, StyleBank, nearest_names
+from din_jax.inference.asked import StyleCodes
+from din_jax.inference.bank import StyleBank
 from din_jax.inference.blending import paint_mix, paint_regions, require_encoder
-from din_jax.inference.codes import code_count, take_codes
-from din_jax.inference.color import check_color, keep_chroma, match_colors
+from din_jax.inference.codes import code_count, code_shapes, take_codes
+from din_jax.inference.color import check_color, keep_chroma
 from din_jax.inference.engine import Engine
 from din_jax.inference.masks import fit_masks, read_masks
-from din_jax.inference.mixing import code_shapes, level_strengths, style_weights
-from din_jax.inference.pictures import flat_picture, is_sequence, read_pictures
+from din_jax.inference.mixing import level_strengths, style_weights
+from din_jax.inference.pictures import is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
-from din_jax.weights.errors import one_line
 from din_jax.weights.included import ASSETS, INCLUDED, INCLUDED_BANK
 from din_jax.weights.models import LoadedModel, load_model
 
@@ -33,7 +32,7 @@ __all__ = ["ASSETS", "INCLUDED", "INCLUDED_BANK", "LARGEST_SCALE", "Stylizer"]
 LARGEST_SCALE = 4096  # pixels, short side of a style: as training takes it at most
 
 
-class Stylizer:
+class Stylizer(StyleCodes):
     """A model at work on pictures as users have them: arrays, Pillow images, files.
 
     Args:
@@ -52,7 +51,6 @@ class Stylizer:
         self.loaded = loaded
         self.engine = Engine(loaded, **engine_options)
         self.bank = StyleBank(loaded.fingerprint, loaded.source.stem)
-        self._no_bank = ""  # why there is none, for messages
         if bank is not None:
             self.bank = bank if isinstance(bank, StyleBank) else StyleBank.load(bank)
             self._check_bank(self.bank)
@@ -62,7 +60,7 @@ class Stylizer:
                 self._check_bank(included)
                 self.bank = included
             else:
-                self._no_bank = " (the styles that come with the program are another model's)"
+                self.no_bank = " (the styles that come with the program are another model's)"
 
     @classmethod
     def load(
@@ -114,10 +112,10 @@ class Stylizer:
         given = list(pictures) if is_sequence(pictures) else [pictures]
         if not given:
             raise UserError("at least one style is needed, but there is none.")
-        if not self.engine.styles and not any(self._is_known(style) for style in given):
+        if not self.engine.styles and not any(self.is_known(style) for style in given):
             require_encoder(self.loaded, "encode a picture")
-            return self.engine.encode_style([self._style_picture(x) for x in given], size=size)
-        codes = [self._code(style, [], "style", size) for style in given]
+            return self.engine.encode_style([self.style_picture(x) for x in given], size=size)
+        codes = [self.code(style, [], "style", size) for style in given]
         return jax.tree.map(lambda *parts: np.concatenate(parts), *codes)
 
     def stylize(
@@ -191,7 +189,7 @@ class Stylizer:
                 "borders of its own: use another model, or leave seamless out."
             )
         rgbs, visible = [x.rgb for x in pictures], [x.visible for x in pictures]
-        codes = [self._code(part, rgbs, color, scale) for part in styles]
+        codes = [self.code(part, rgbs, color, scale) for part in styles]
         options = {"seamless": seamless, "tile": tile}
         if masks is None:
             painted = paint_mix(self.engine, rgbs, visible, codes, shares, strengths, options)
@@ -210,50 +208,23 @@ class Stylizer:
         finished = [a.finished(b) for a, b in zip(pictures, painted, strict=True)]
         return finished[0] if single else finished
 
-    def _code(
-        self, style: Any, contents: Sequence[np.ndarray], color: str, size: int | None
-    ) -> StyleCode:
-        """The code of one style; of one for each content where it depends on them."""
-        known = self._is_known(style)
-        if known and color == "match":
-            raise UserError(
-                "color 'match' gives the style's picture other colors, but this style is a code "
-                "without one: give its picture, or choose color 'luminance'."
-            )
-        if known and size is not None:
-            raise UserError(
-                "scale is the size at which a style's picture is encoded, but this style is a code "
-                "already: give its picture, or leave scale out."
-            )
-        if isinstance(style, Mapping):
-            return self._checked(style, len(contents))
-        if self.engine.styles:
-            return self.engine.encode_style([style])
-        if known:
-            return self.bank[style]
+    def encoded(self, pictures: Sequence[np.ndarray]) -> StyleCode:
         require_encoder(self.loaded, "encode a picture")
-        picture = self.engine.prepare_style(self._style_picture(style), size)
-        if color == "match":
-            return self.engine.encode_style([match_colors(picture, c) for c in contents], size=0)
-        return self.engine.encode_style([picture], size=0)
+        return self.engine.encode_style(pictures, size=0)
 
-    def _is_known(self, style: Any) -> bool:
+    def prepared(self, picture: np.ndarray, size: int | None) -> np.ndarray:
+        return self.engine.prepare_style(picture, size)
+
+    def code_shapes(self) -> dict[str, tuple[int, ...]]:
+        return code_shapes(self.loaded.model)
+
+    def is_known(self, style: Any) -> bool:
         """Whether a style needs no encoder: a code, or a name of a table's or the bank's."""
-        named = isinstance(style, str) and style in self.bank
-        return isinstance(style, Mapping) or bool(self.engine.styles) or named
+        return bool(self.engine.styles) or super().is_known(style)
 
-    def _style_picture(self, style: Any) -> np.ndarray:
-        try:
-            return flat_picture(style, "a style")
-        except MissingImageError as error:
-            if not isinstance(style, str):
-                raise
-            near = nearest_names(style, self.bank, 4)
-            hint = f"the nearest styles are {', '.join(near)}" if near else "give an existing file"
-            raise BankError(
-                f"there is neither a picture nor a style {one_line(style, 80)!r}{self._no_bank}; "
-                f"{hint}."
-            ) from error
+    def known_code(self, style: Any) -> StyleCode:
+        named = self.engine.styles
+        return self.engine.encode_style([style]) if named else super().known_code(style)
 
     def _strengths(self, strength: float, levels) -> dict[str, float]:
         if levels is not None and self.engine.styles:
@@ -262,24 +233,6 @@ class Stylizer:
                 "styles has no code of a content: leave levels out and set strength."
             )
         return level_strengths(strength, levels, self.levels)
-
-    def _checked(self, code: StyleCode, contents: int) -> StyleCode:
-        shapes = {
-            f"code.{level}.{field}": np.shape(value)[1:]
-            for level, part in code.items()
-            for field, value in zip(part._fields, part, strict=True)
-        }
-        if shapes != code_shapes(self.loaded.model):
-            raise UserError(
-                "a style code must be one of this model's, but has other levels or shapes: encode "
-                "the style's picture with this model."
-            )
-        if contents and code_count(code) not in (1, contents):
-            raise UserError(
-                f"{contents} contents need as many style codes, or one for all, not "
-                f"{code_count(code)}."
-            )
-        return code
 
     def _check_bank(self, bank: StyleBank) -> None:
         bank.require_model(self.loaded.fingerprint, self.loaded.source.stem)

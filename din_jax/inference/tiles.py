@@ -15,10 +15,11 @@ import numpy as np
 
 from din_jax.errors import UserError
 from din_jax.inference import programs
-from din_jax.inference.batching import fill_up, round_up
+from din_jax.inference.batching import fill_up
 from din_jax.inference.codes import take_codes
 from din_jax.inference.frames import Frame, Shape, Window, fitted, pieces, windows
 from din_jax.inference.passes import MapStore, Passes, Progress
+from din_jax.inference.pictures import round_up
 from din_jax.layers.mixtures import Mixture
 from din_jax.memory import available_bytes
 from din_jax.models.footprint import bytes_per_pixel, grid, reach

@@ -13,41 +13,26 @@ A spatially adaptive layer has a weight and a bias per position instead: maps of
 linearly, or by masks: see `layers.mixtures`.
 """
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
 from din_jax.ops.statistics import mean_and_covariance, mean_and_std
 from din_jax.ops.whitening import covariance_root
+from din_jax.style_code import AnyCode, LayerCode, MapCode, StyleCode
 
-
-class LayerCode(NamedTuple):
-    """Kernel [B, K, K, I / groups, O] and bias [B, O] of one styled layer."""
-
-    kernel: Array
-    bias: Array
-
-    def change(self) -> Array:
-        """Kernel minus the identity, [B, K, K, I / groups, O]."""
-        return self.kernel - identity_kernel(*self.kernel.shape[1:], self.kernel.dtype)[None]
-
-
-class MapCode(NamedTuple):
-    """Spatially adaptive: a depthwise 1x1 kernel and a bias per position, both [B, h, w, C]."""
-
-    kernel: Array
-    bias: Array
-
-    def change(self) -> Array:
-        """Kernel minus the identity, [B, h, w, C]."""
-        return self.kernel - 1
-
-
-AnyCode = LayerCode | MapCode
-# Level name ("level1" = full size .. "level3" = quarter size) to its code.
-StyleCode = dict[str, AnyCode]
+__all__ = [
+    "AnyCode",
+    "LayerCode",
+    "MapCode",
+    "StyleCode",
+    "channel_code",
+    "covariance_code",
+    "identity_code",
+    "identity_kernel",
+    "kernel_change",
+    "statistics_code",
+]
 
 
 def identity_kernel(
@@ -58,6 +43,13 @@ def identity_kernel(
     own = (place == jnp.arange(per_group)[:, None]).astype(dtype)
     kernel = jnp.zeros((rows, columns, per_group, channels), dtype)
     return kernel.at[rows // 2, columns // 2].set(own)
+
+
+def kernel_change(code: AnyCode) -> Array:
+    """Kernel minus the identity, of the kernel's shape."""
+    if isinstance(code, MapCode):
+        return code.kernel - 1
+    return code.kernel - identity_kernel(*code.kernel.shape[1:], code.kernel.dtype)[None]
 
 
 def identity_code(batch: int, channels: int) -> LayerCode:

@@ -57,7 +57,7 @@ class DynamicNet(nnx.Module):
         x = self.hidden(features)
         if not self.strided:
             y = self.last(x.mean((1, 2), keepdims=True))
-            return y.reshape(len(y), self.side, self.side, -1)
+            return y.reshape(y.shape[0], self.side, self.side, -1)
         return adaptive_average_pool(self.last(x), self.side)
 
 

@@ -6,7 +6,8 @@ layer; `diagnostics` says how it is doing, by name:
     source(features) -> LayerCode or MapCode
     source.diagnostics(features) -> {name: number}
 
-Weight and bias nets, the source of DIN, stand in `layers.nets`. `make_source` is the one place that
+Weight and bias nets, the source of DIN, stand in `layers.nets`, both halves of the linear
+transformation, source and normalizer, in `layers.linear`. `make_source` is the one place that
 knows which source belongs to a method; what settings a method takes is `din_jax.methods`' part.
 """
 
@@ -23,10 +24,13 @@ from din_jax.layers.codes import (
     LayerCode,
     channel_code,
     covariance_code,
+    kernel_change,
     statistics_code,
 )
 from din_jax.layers.deformation import DeformableTransform
+from din_jax.layers.linear import CovarianceNet, CovarianceSource, LinearNormalizer
 from din_jax.layers.nets import DynamicCode, SpatialCode
+from din_jax.layers.normalizers import Normalizer, make_normalizer
 from din_jax.layers.transforms import KernelTransform, SpatialTransform
 
 
@@ -74,7 +78,7 @@ class TableSource(nnx.Module):
         return {}
 
 
-Source = DynamicCode | SpatialCode | TableSource | ComputedSource
+Source = DynamicCode | SpatialCode | TableSource | CovarianceSource | ComputedSource
 Transform = KernelTransform | SpatialTransform | DeformableTransform
 
 
@@ -114,6 +118,16 @@ def _deformable(config: ModelConfig, channels: int, rngs: nnx.Rngs) -> Deformabl
     )
 
 
+def _covariance_net(config: ModelConfig, channels: int, rngs: nnx.Rngs) -> CovarianceNet:
+    return CovarianceNet(
+        channels,
+        rank=config.linear_rank,
+        hidden=config.net_hidden,
+        scale=config.net_scale,
+        rngs=rngs,
+    )
+
+
 # Nets give the kind of code that their transform takes.
 NETS = {"standard": _kernel_nets, "deformable": _kernel_nets, "spatial": _map_nets}
 # Method (config.model.code) to its source for a level of C channels.
@@ -121,6 +135,9 @@ SOURCES: dict[str, Callable[[ModelConfig, int, int, nnx.Rngs], Source]] = {
     "din": lambda config, *rest: NETS[config.transform](config, *rest),
     "adain": lambda config, channels, inputs, rngs: ComputedSource(statistics_code),
     "wct": lambda config, channels, inputs, rngs: ComputedSource(covariance_code),
+    "linear": lambda config, channels, inputs, rngs: CovarianceSource(
+        _covariance_net(config, channels, rngs)
+    ),
     "cin": lambda config, channels, inputs, rngs: TableSource(len(config.styles), channels),
 }
 TRANSFORMS: dict[str, Callable[[ModelConfig, int, nnx.Rngs], Transform]] = {
@@ -133,6 +150,15 @@ TRANSFORMS: dict[str, Callable[[ModelConfig, int, nnx.Rngs], Transform]] = {
 def make_source(config: ModelConfig, channels: int, inputs: int, rngs: nnx.Rngs) -> Source:
     """The source of a level of `channels`, from style features of `inputs` channels."""
     return SOURCES[config.code](config, channels, inputs, rngs)
+
+
+def make_layer_normalizer(
+    config: ModelConfig, channels: int, rngs: nnx.Rngs
+) -> Normalizer | LinearNormalizer:
+    """The normalizer of a level of `channels`."""
+    if config.normalizer == "linear":
+        return LinearNormalizer(_covariance_net(config, channels, rngs))
+    return make_normalizer(config.normalizer, channels)
 
 
 def make_transform(config: ModelConfig, channels: int, rngs: nnx.Rngs) -> Transform:
@@ -148,7 +174,7 @@ def code_statistics(code: AnyCode) -> dict[str, Array]:
     blind to the style, whatever the scale of its kernels. `kernel_rms` is that of the kernels
     themselves. `bias_spread` is the mean deviation of the biases, in those of the normalized map.
     """
-    change = code.change()
+    change = kernel_change(code)
     distance = jnp.sqrt(jnp.square(change).mean())
     return {
         "kernel_spread": change.std(0).mean() / jnp.maximum(distance, 1e-12),

@@ -9,9 +9,8 @@ from jax import Array
 from din_jax.config import STYLE_LAYERS, ModelConfig
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import LayerMixture, Mixture, at_level
-from din_jax.layers.normalizers import make_normalizer
 from din_jax.layers.norms import RunningStandardize
-from din_jax.layers.sources import make_source, make_transform
+from din_jax.layers.sources import make_layer_normalizer, make_source, make_transform
 from din_jax.layers.styled import LayerStatistics, StyledLayer
 from din_jax.losses import Statistics, style_statistics
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
@@ -54,32 +53,46 @@ class StylizationNetwork(nnx.Module):
             self.decoder = VGGDecoder(rngs=rngs)
             channels = {"level1": FEATURE_CHANNELS[DEEPEST]}
         else:
-            shared = {"residuals": config.residuals, "separable": config.separable, "rngs": rngs}
-            self.encoder = ContentEncoder(
-                config.widths, kernel=config.kernel, norm=config.encoder_norm, **shared
-            )
-            self.decoder = ContentDecoder(config.widths, norm=config.decoder_norm, **shared)
+            self.encoder = self._content_encoder(rngs)
+            self.decoder = ContentDecoder(
+                config.widths, norm=config.decoder_norm, residuals=config.residuals,
+                separable=config.separable, rngs=rngs,
+            )  # fmt: skip
             names = [f"level{i}" for i in range(4 - config.levels, 4)]
             channels = {name: config.widths[int(name[-1]) - 1] for name in names}
         self.levels = tuple(channels)
-        own = config.style_encoder == "mobilenet"
-        self.style_encoder = make_style_encoder(config.style_feature, rngs) if own else None
+        self.style_encoder = self._own_style_encoder(rngs)
         self.standardize = (
             RunningStandardize(STATISTICS) if config.style_feature == "statistics" else None
         )
         self.reader = make_reader(config)
         # The parts of the styled layers under the names that checkpoints know them by; only nets,
-        # tables, offset nets and running statistics hold arrays.
+        # tables, offset nets, running statistics and a linear transformation's halves hold arrays.
         inputs = FEATURE_CHANNELS[config.style_feature]
         self.codes = nnx.Dict(
             {name: make_source(config, c, inputs, rngs) for name, c in channels.items()}
         )
         self.normalizers = nnx.Dict(
-            {name: make_normalizer(config.normalizer, c) for name, c in channels.items()}
+            {name: make_layer_normalizer(config, c, rngs) for name, c in channels.items()}
         )
         self.deformations = nnx.Dict(
             {name: make_transform(config, c, rngs) for name, c in channels.items()}
         )
+
+    def _content_encoder(self, rngs: nnx.Rngs) -> ContentEncoder:
+        c = self.config
+        return ContentEncoder(
+            c.widths, kernel=c.kernel, norm=c.encoder_norm, residuals=c.residuals,
+            separable=c.separable, rngs=rngs,
+        )  # fmt: skip
+
+    def _own_style_encoder(self, rngs: nnx.Rngs) -> nnx.Module | None:
+        """What reads styles alone, if it is learned."""
+        if self.config.style_encoder == "unshared":
+            return self._content_encoder(rngs)
+        if self.config.style_encoder == "mobilenet":
+            return make_style_encoder(self.config.style_feature, rngs)
+        return None
 
     @property
     def scales(self) -> dict[str, int]:

@@ -92,6 +92,13 @@ class ContentReader(Reader):
         return features[name]
 
 
+class UnsharedReader(ContentReader):
+    """The same by an encoder of the style's own, built as the content's."""
+
+    def __call__(self, model, style: Array) -> FeatureMaps:
+        return {f"level{i}": x for i, x in enumerate(model.style_encoder(style), 1)}
+
+
 class NumberReader(Reader):
     """The number of a known style, int32 [B], in the place of its picture (CIN)."""
 
@@ -141,4 +148,5 @@ def make_reader(config: ModelConfig, loss_network: str = "", taught: bool = True
     if config.style_encoder == "mobilenet":
         kind = TaughtReader if taught else UntaughtReader
         return kind(STYLE_LAYERS) if statistics else Reader()
-    return {"content": ContentReader, "none": NumberReader}[config.style_encoder]()
+    kinds = {"content": ContentReader, "unshared": UnsharedReader, "none": NumberReader}
+    return kinds[config.style_encoder]()

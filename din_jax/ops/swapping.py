@@ -1,6 +1,6 @@
 """Style swap: each patch of a content map replaced by the style's nearest (Chen & Schmidt 2016).
 
-    match(i) = argmax_j <phi_i(C), phi_j(S)> / (||phi_i(C)|| ||phi_j(S)||)      (their eq. 3)
+    match(i) = argmax_j <phi_i(C), phi_j(S)> / (||phi_i(C)|| ||phi_j(S)||)      (their section 3)
 
 and the map rebuilt from the matched patches, the mean taken where they overlap. Matching is one
 convolution of the content with the style's patches as kernels; the content's own norm changes no

@@ -18,6 +18,7 @@ import numpy as np
 
 from din_jax.config import Config, ModelConfig
 from din_jax.configs.din import GPU
+from din_jax.evaluation.operations import count_operations
 from din_jax.layers.codes import StyleCode
 from din_jax.models.network import StylizationNetwork
 from din_jax.ops import default_form
@@ -30,7 +31,6 @@ from din_jax.tools.bench_cases import (
     in_direction,
     named_forms,
 )
-from din_jax.tools.operations import count_operations
 from din_jax.tools.pace import compile_part, parts_of, with_flags
 from din_jax.training.state import Network, variables_of
 from din_jax.weights.included import INCLUDED

@@ -73,9 +73,9 @@ def parts_of(config: Config) -> dict[str, Part]:
     import numpy as np
     import optax
 
+    from din_jax.evaluation.operations import count_operations
     from din_jax.models.network import VGGBackbone
     from din_jax.models.vgg import vgg_features
-    from din_jax.tools.operations import count_operations
     from din_jax.training.optimizer import make_optimizer
     from din_jax.training.state import Network, create_state
     from din_jax.training.step import Objective, layers_read, make_train_step, to_float

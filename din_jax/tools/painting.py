@@ -7,9 +7,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -22,13 +21,22 @@ from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import thumbnail
 from din_jax.data.video import VideoReader, is_video
 from din_jax.errors import UserError
-from din_jax.inference.codes import join_codes, take_codes
-from din_jax.inference.masks import read_masks
-from din_jax.inference.mixing import level_strengths, style_weights
-from din_jax.inference.stylizer import Stylizer
-from din_jax.tools.clips import paint_video, steadied
+from din_jax.inference.mixing import each_code, joined, level_strengths, style_weights
 
 STYLES_AT_ONCE = 16  # read and encoded together
+
+
+class Stylizer(Protocol):
+    """What paints: `inference.Stylizer`, or `lite.Stylizer` without JAX."""
+
+    levels: Sequence[str]
+    styles: Sequence[str]
+    bank: Any
+    loaded: Any
+
+    def encode_style(self, pictures: Any, *, size: int | None = None) -> Any: ...
+
+    def stylize(self, contents: Any, style: Any, **options: Any) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +124,7 @@ class Painter:
         size = self._options.pop("scale")
         for start in range(0, len(self.styles), STYLES_AT_ONCE):
             given = [picture_of(style) for style in self.styles[start : start + STYLES_AT_ONCE]]
-            code = self.stylizer.encode_style(given, size=size)
-            self._known += [take_codes(code, [i]) for i in range(len(given))]
+            self._known += each_code(self.stylizer.encode_style(given, size=size))
 
     def _check(self):
         """Raises UserError for controls that would fail with every picture."""
@@ -133,6 +140,8 @@ class Painter:
                 "of one without a picture; give its file, or choose --color luminance."
             )
         if self.controls.masks is not None:
+            from din_jax.inference.masks import read_masks  # of SciPy, which not all have
+
             read_masks(self.controls.masks, mixed)
 
     def key(self) -> dict[str, Any]:
@@ -181,6 +190,9 @@ class Painter:
     def _paint_clip(
         self, job: Job, outputs: Outputs, batch: int, steady: float, bar
     ) -> Image.Image:
+        # Imported here, since they need JAX.
+        from din_jax.tools.clips import paint_video, steadied
+
         first: list[np.ndarray] = []
         engine = self.stylizer.engine
 
@@ -221,7 +233,7 @@ class Painter:
                 )
                 for job, picture in zip(jobs, pictures, strict=True)
             ]
-        code = join_codes([self._known[job.styles[0]] for job in jobs])
+        code = joined([self._known[job.styles[0]] for job in jobs])
         return self.stylizer.stylize(pictures, code, **self._options)
 
     def _write(self, outputs: Outputs, done, job: Job, picture: Image.Image):
@@ -246,8 +258,9 @@ def _key_of(style: Style, stylizer: Stylizer) -> str:
     if not isinstance(style.given, str) or style.given not in stylizer.bank:
         return style.key
     found = hashlib.sha256(style.key.encode())
-    for part in jax.tree.leaves(stylizer.bank[style.given]):
-        found.update(np.ascontiguousarray(part).tobytes())
+    for _, layer in sorted(stylizer.bank[style.given].items()):
+        for part in layer:
+            found.update(np.ascontiguousarray(part).tobytes())
     return found.hexdigest()
 
 

@@ -45,8 +45,8 @@ def parts(model: Any, size: tuple[int, int], batch: int) -> tuple[dict[str, Part
     import numpy as np
     from flax import nnx
 
+    from din_jax.evaluation.operations import count_operations
     from din_jax.ops.resizing import upsample_bilinear
-    from din_jax.tools.operations import count_operations
 
     if model.encoder is None:
         raise UserError("the parts are those of the lightweight network; this model is VGG-19's.")

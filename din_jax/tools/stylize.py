@@ -20,13 +20,12 @@ Exit status: 0, or 1 if some could not be painted (each is named), or 2 for a mi
 """
 
 import argparse
+import contextlib
 import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from din_jax.command_line import Parser
 from din_jax.data.inputs import STDIN, Input, find_inputs, find_styles, read_bytes
@@ -70,6 +69,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--step", help='of a run directory: a number or "best"; default: the newest')
     add("--vgg", default="", help="VGG-19 weights, for a model that contains it")
     add("--bank", help="file of styles with names (din-jax bank)")
+    add("--runtime", choices=("jax", "onnx"), default="jax", help="onnx: ONNX Runtime in the place "
+        "of JAX; --model may be a folder of din-jax export")
     add("--batch", type=int, default=8, help="pictures at once")
     add("--bucket", type=int, default=64, metavar="PX", help="compile for multiples of so many "
         "pixels alone, which changes nothing else; 0: for every size")
@@ -133,22 +134,11 @@ def run(flags: argparse.Namespace) -> int:
     styles = find_styles(flags.style)
     groups = target.settle(inputs, styles, flags)
     stdin = read_bytes(Input(None)) if Input(None) in inputs else b""
-    keep_freed_memory()
     # Imported here, so that --help and wrong flags answer at once.
     with loading():
-        import jax
-
-        from din_jax.inference.cache import keep_programs
-        from din_jax.inference.stylizer import Stylizer
         from din_jax.tools.painting import Controls, Painter, plan, thumbnail_of
 
-    keep_programs()
-    devices, pieces = jax.local_devices(), PiecesBar()
-    stylizer = Stylizer.load(
-        flags.model, step=flags.step, vgg=flags.vgg, bank=flags.bank, batch=flags.batch,
-        bucket=flags.bucket, dtype=flags.dtype, devices=devices if len(devices) > 1 else None,
-        progress=pieces,
-    )  # fmt: skip
+    stylizer, computed = _with_jax(flags) if flags.runtime == "jax" else _with_onnx(flags, inputs)
     if any(name in stylizer.styles and Path(name).exists() for name in flags.style):
         styles = find_styles(flags.style, stylizer.styles)
         groups = target.settle(inputs, styles, flags)
@@ -159,7 +149,7 @@ def run(flags: argparse.Namespace) -> int:
     )  # fmt: skip
     painter = Painter(stylizer, styles, controls, quality=flags.quality, stdin=stdin)
     jobs = plan(
-        inputs, target.names, groups, painter, dtype=flags.dtype, quality=flags.quality,
+        inputs, target.names, groups, painter, dtype=computed, quality=flags.quality,
         steady=flags.steady,
     )  # fmt: skip
     report = Report(jobs, [style.name for style in styles], target)
@@ -192,8 +182,55 @@ def run(flags: argparse.Namespace) -> int:
     return 1 if report.failed or report.left else 0
 
 
-def progress(total: int, name: str, unit: str = "frame") -> tqdm:
+def _with_jax(flags: argparse.Namespace):
+    """The stylizer, and what it computes in."""
+    keep_freed_memory()
+    with loading():
+        import jax
+
+        from din_jax.inference.cache import keep_programs
+        from din_jax.inference.stylizer import Stylizer
+
+    keep_programs()
+    devices = jax.local_devices()
+    stylizer = Stylizer.load(
+        flags.model, step=flags.step, vgg=flags.vgg, bank=flags.bank, batch=flags.batch,
+        bucket=flags.bucket, dtype=flags.dtype, devices=devices if len(devices) > 1 else None,
+        progress=PiecesBar(),
+    )  # fmt: skip
+    return stylizer, flags.dtype
+
+
+def _with_onnx(flags: argparse.Namespace, inputs: Sequence[Input]):
+    """The same without JAX."""
+    asked = [name for name in ("mask", "seamless", "tile", "steady", "step", "vgg", "feather")
+             if getattr(flags, name)]  # fmt: skip
+    asked += ["dtype"] if flags.dtype != "float32" else []
+    if asked:
+        raise UserError(f"--{asked[0]} is not for --runtime onnx: leave one of the two out.")
+    if any(is_video(each.path) for each in inputs):
+        raise UserError("--runtime onnx paints pictures, no videos: leave it out for those.")
+    with loading():
+        from din_jax.lite import Stylizer
+        from din_jax.tools.exported import exported_folder
+
+    stylizer = Stylizer.load(exported_folder(flags.model), bank=flags.bank)
+    return stylizer, f"onnx {stylizer.loaded.storage}"
+
+
+class Silent:
+    """In the place of a bar."""
+
+    def update(self, count: int = 1) -> None:
+        pass
+
+
+def progress(total: int, name: str, unit: str = "frame"):
     """A bar with the time left, where somebody looks; gone in the end."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:  # beside ONNX Runtime, which needs little
+        return contextlib.nullcontext(Silent())
     return tqdm(total=total or None, desc=name, unit=unit, disable=None, leave=False)
 
 
@@ -201,7 +238,7 @@ class PiecesBar:
     """A bar below the others while a large picture is painted in pieces; takes (done, all)."""
 
     def __init__(self):
-        self._bar: tqdm | None = None
+        self._bar = None
 
     def __call__(self, done: int, total: int):
         if self._bar is None:

@@ -3,7 +3,8 @@
 Any field is overridden on the command line: --config.optim.learning_rate=3e-4, a list as
 --config.model.widths=8,16,32. A work directory that holds checkpoints of the same settings is
 resumed. On several hosts, start the same command on each with --distributed, or where JAX detects
-no cluster with --coordinator HOST:PORT --processes N --process I.
+no cluster with --coordinator HOST:PORT --processes N --process I. --local_processes N starts N
+processes on this machine, to try that.
 """
 
 import sys
@@ -14,7 +15,7 @@ from absl import app, flags, logging
 from din_jax.config import Config
 from din_jax.errors import UserError, exit_status, loading, stop_if_interrupted
 from din_jax.memory import keep_freed_memory
-from din_jax.tools import cluster
+from din_jax.tools import cluster, local
 from din_jax.tools.config_files import define_flag, parse_flags
 
 _CONFIG = define_flag()
@@ -34,18 +35,35 @@ def parse(argv: list[str]) -> list[str]:
     return rest
 
 
-def train(_: list[str]) -> None:
+def train(_: list[str]) -> int:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax tells each file it touches
     config = Config.from_dict(_CONFIG.value.to_dict())
+    if count := cluster.local_processes():
+        return local.run(local.commands(_without_local(sys.argv[1:]), count))
     keep_freed_memory()
     cluster.join()
-    # Imported here so that --help and a bad setting are answered before the libraries are loaded.
-    with loading():
-        from din_jax.training.loop import Trainer
-    trainer = Trainer(config, Path(_WORKDIR.value))
-    stop_if_interrupted()
-    trainer.train()
+    with cluster.together():
+        # Imported here: --help and a bad setting are answered before the libraries are loaded.
+        with loading():
+            from din_jax.training.loop import Trainer
+        trainer = Trainer(config, Path(_WORKDIR.value))
+        stop_if_interrupted()
+        trainer.train()
+    return 0
+
+
+def _without_local(arguments: list[str]) -> list[str]:
+    """The arguments for one of the processes that --local_processes starts."""
+    kept, skip = [], False
+    for argument in arguments:
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if not skip and not (argument.startswith("-") and name == "local_processes"):
+            kept.append(argument)
+            skip = False
+        else:
+            skip = not skip and not equals
+    return kept
 
 
 def main() -> int:
@@ -56,7 +74,17 @@ def main() -> int:
         text = "\n".join([__doc__, *map(flags.FLAGS.module_help, ours)])
         return exit_status(lambda: print(text))
     flags.mark_flags_as_required(["config", "workdir"])
-    return exit_status(lambda: app.run(train, flags_parser=parse))
+    status = exit_status(_run)
+    cluster.leave(status)
+    return status
+
+
+def _run() -> int:
+    try:
+        app.run(train, flags_parser=parse)
+    except SystemExit as end:  # absl's, of what `train` gives
+        return end.code or 0
+    return 0
 
 
 if __name__ == "__main__":

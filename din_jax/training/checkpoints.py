@@ -107,7 +107,7 @@ class Checkpoints:
           UserError: the disk is full, and there are several processes.
         """
         step = int(state.step)
-        self._settle()
+        self.settle()
         if step in self.manager.all_steps():
             return
         items = {
@@ -155,7 +155,7 @@ class Checkpoints:
     def look(self):
         """Tells of a save that has failed meanwhile; waits for none."""
         if not self.manager.is_saving_in_progress():
-            self._settle()
+            self.settle()
 
     def wait(self):
         """Returns when everything is on disk.
@@ -163,14 +163,15 @@ class Checkpoints:
         Raises:
           UserError: the newest state is not, for want of room.
         """
-        self._settle(tell=False)
+        self.settle(tell=False)
         if self._failed:
             raise UserError(f"{self._failed}: make room, and the same command goes on from there.")
 
     def close(self):
         self.manager.close()
 
-    def _settle(self, *, tell: bool = True):
+    def settle(self, *, tell: bool = True):
+        """Returns when nothing is being written any more, for better or worse."""
         with self._on_disk(tell=tell):
             self.manager.wait_until_finished()
 

@@ -22,7 +22,8 @@ MAY_CHANGE = (("train", "steps"), ("train", "log_every"), ("train", "grid_every"
 MAY_CHANGE += (("train", "validate_every"), ("train", "checkpoint_every"), ("train", "keep_last"))
 MAY_CHANGE += (("train", "keep_best"), ("data", "threads"), ("data", "prefetch"))
 MAY_CHANGE += (("loss", "weights"), ("data", "kept_folder"), ("train", "steps_per_call"))
-MAY_CHANGE += (("train", "minutes"),)
+MAY_CHANGE += (("train", "minutes"), ("train", "fsdp"), ("train", "shard"))
+MAY_CHANGE += (("train", "rollbacks"),)
 
 
 def claim_run(run: Path, config: Config):

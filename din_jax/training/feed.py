@@ -20,7 +20,7 @@ from din_jax.data.resident import Pictures, load_pictures
 from din_jax.errors import UserError
 from din_jax.models.vgg import VGGParams
 from din_jax.training.draw import Cropper, PictureArrays, draw_crops
-from din_jax.training.mesh import DATA, batch_sharding, local_batch, replicated
+from din_jax.training.mesh import BATCH, batch_sharding, local_batch, replicated
 from din_jax.training.step import Objective
 from din_jax.training.targets import Recipe, keep_targets
 
@@ -57,6 +57,7 @@ class HostFeed:
     """Batches of `data.pairs.make_batches`; each process reads its own part of them."""
 
     arrays: dict = {}
+    attempt = 0  # how often the run has been rolled back; the iterator is further on then
 
     def __init__(self, config: Config, mesh: Mesh):
         batches = make_batches(
@@ -65,13 +66,13 @@ class HostFeed:
             config.seed,
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
-            styles=config.model.styles,
+            styles=config.trained_styles,
         )
         self.iterator = iter(batches)
         self.most = config.train.steps_per_call
         self.identity = config.data.identity
         self.key = jax.random.key(config.seed)
-        self.sharding = NamedSharding(mesh, PartitionSpec(None, DATA))
+        self.sharding = NamedSharding(mesh, PartitionSpec(None, BATCH))
 
     def take(self, count: int) -> Batch:
         """The next `count` batches, [steps_per_call, B, H, W, 3] each, the rest zeros."""
@@ -101,6 +102,7 @@ class ResidentFeed:
     """
 
     iterator = None  # nothing to resume: a batch follows from the step
+    attempt = 0  # how often the run has been rolled back: after it, a step has another batch
 
     def __init__(self, config: Config, mesh: Mesh, objective: Objective, vgg: VGGParams):
         if jax.process_count() > 1:
@@ -112,10 +114,10 @@ class ResidentFeed:
         self.key = jax.random.key(config.seed)
         self.croppers = {kind: Cropper.of(config.data, kind) for kind in KINDS}
         self.split = batch_sharding(mesh)
-        whole = replicated(mesh)
+        self.whole = whole = replicated(mesh)
         self.arrays = {}
         for kind in KINDS:
-            styles = config.model.styles if kind == "style" else ()
+            styles = config.trained_styles if kind == "style" else ()
             pictures = load_pictures(config.data, kind, styles=styles)
             if config.data.kept_crops:
                 kept = self._kept(pictures, kind, objective, vgg)
@@ -139,12 +141,17 @@ class ResidentFeed:
         return keep_targets(pictures, recipe, vgg, folder=self.config.data.kept_folder)
 
     def take(self, count: int) -> Batch:
-        return {}
+        if not self.config.train.rollbacks:
+            return {}
+        return {"attempt": jax.device_put(np.int32(self.attempt), self.whole)}
 
     def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
         """The batch of a step: {"content", "style"}, and "targets" where they are kept."""
         batch: Batch = {}
         step_key = jax.random.fold_in(self.key, step)
+        if "attempt" in taken:
+            again = jax.random.fold_in(step_key, taken["attempt"])
+            step_key = jnp.where(taken["attempt"] > 0, again, step_key)
         keys = jax.random.split(step_key, 2 * len(KINDS))
         for kind, key, crop_key in zip(KINDS, keys[::2], keys[1::2], strict=True):
             held = arrays[kind]

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from din_jax.config import Config
-from din_jax.data.pairs import validation_pairs
 from din_jax.errors import UserError, interrupt
 from din_jax.models.network import VGGBackbone
 from din_jax.training.calls import Steps
@@ -28,30 +26,11 @@ from din_jax.training.mesh import (
 )
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.reports import Average, Reports, Window, finite
+from din_jax.training.rows import with_rows
+from din_jax.training.setup import held_out, load_loss_network
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
-from din_jax.training.step import Objective, layers_read, make_eval_step, make_train_step
-from din_jax.weights import VGGWeights, vgg19_of
+from din_jax.training.step import Objective, make_eval_step, make_train_step
 from din_jax.weights.models import load_model
-
-RANDOM_NOTICE = (
-    "Loss network: seeded RANDOM features (config.loss.network='random'). Losses are comparable "
-    "among such runs only, and styles are coarser than with VGG-19."
-)
-# Validation runs in batches of at most this many pairs.
-VALIDATION_BATCH = 8
-
-
-def load_loss_network(config: Config) -> VGGWeights:
-    """The VGG-19 that the config asks for, with every layer that its losses and model need."""
-    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
-    if config.model.network == "vgg19":
-        layers.add("relu4_1")
-    if config.loss.network == "random":
-        print(RANDOM_NOTICE, flush=True)
-    weights = vgg19_of(config, layers)
-    if weights.note:
-        print(f"Loss network: {weights.note}.", flush=True)
-    return weights
 
 
 class Trainer:
@@ -65,8 +44,8 @@ class Trainer:
     def __init__(self, config: Config, run: Path):
         self.config, self.run = config, run
         self._began = time.monotonic()
-        self.mesh = make_mesh()
-        local_batch(config.train.batch)  # refuses one that the devices do not divide
+        self.mesh = make_mesh(config.train.fsdp)
+        local_batch(config.train.batch, config.train.accumulate)  # refuses what does not divide it
         claim_run(run, config)
         claim_data(run, config.data)
         vgg = load_loss_network(config)
@@ -79,14 +58,14 @@ class Trainer:
                 if config.data.resident
                 else HostFeed(config, self.mesh)
             )
-        self.held_out = self._held_out(config)
+        self.held_out = held_out(config)
         backbone = VGGBackbone(vgg.params, vgg.preprocessing)
         uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
         self.network = Network(config.model, backbone if uses_vgg else None)
         self.optimizer = make_optimizer(config.optim, config.train.steps)
         self.frozen = jax.device_put(self.network.frozen(), whole)
         abstract = jax.eval_shape(self._create, jax.random.key(config.seed))
-        self.shardings = state_shardings(self.mesh, abstract, config.train.params)
+        self.shardings = state_shardings(self.mesh, abstract, config.train.shard)
         self.abstract = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
             abstract,
@@ -103,31 +82,16 @@ class Trainer:
         average = self.config.optim.average > 0
         return create_state(self.network, self.optimizer, key, average=average)
 
-    @staticmethod
-    def _held_out(config: Config) -> list[tuple[int, dict[str, np.ndarray]]]:
-        """Validation pairs in batches, each with the number of those that count.
-
-        The batches are equal and multiples of the devices; what the last one lacks is filled up.
-        """
-        pairs = validation_pairs(
-            config.data, config.data.validation, config.seed, config.model.styles
-        )
-        size = min(VALIDATION_BATCH, len(pairs))
-        size = -(-size // jax.device_count()) * jax.device_count()
-        batches = []
-        for start in range(0, len(pairs), size):
-            chosen = [pairs[i % len(pairs)] for i in range(start, start + size)]
-            batch = {key: np.stack([p[key] for p in chosen]) for key in pairs[0]}
-            batches.append((min(size, len(pairs) - start), batch))
-        return batches
-
     def initial_state(self) -> TrainState:
         """A fresh state, with the variables of `config.train.initialize` where that is given."""
         create = jax.jit(self._create, out_shardings=self.shardings)
         key = jax.random.key(self.config.seed)
         if not self.config.train.initialize:
             return create(key)
-        variables = variables_of(load_model(self.config.train.initialize).model)
+        given = load_model(self.config.train.initialize)
+        variables, known = variables_of(given.model), given.config.model.styles
+        if known and self.config.model.styles:
+            variables = with_rows(variables, known, self.config.model.styles)
         if _shapes(variables) != _shapes(self.abstract.variables):
             raise UserError(
                 f"config.train.initialize: the model in {self.config.train.initialize} has other "
@@ -156,12 +120,8 @@ class Trainer:
                 f"{self.run} is at step {resumed} already, past config.train.steps={config.steps}: "
                 "raise it, or choose another --workdir."
             )
-        kept: dict = {}
-        if resumed is None:
-            state = self.initial_state()
-        else:
-            state = checkpoints.restore(self.abstract, self.feed.iterator)
-            kept = checkpoints.reports()
+        state, kept = self._last_good(checkpoints, self.feed.iterator)
+        self.feed.attempt = kept.get("rollbacks", 0)
         reports = Reports(
             self.run, resumed, config.steps, enabled=jax.process_index() == 0,
             dropped=() if resumed == config.steps else kept.get("of the end", ()),
@@ -190,6 +150,12 @@ class Trainer:
                 "--content PHOTOS --style PAINTINGS --output OUT"
             )
         return state
+
+    def _last_good(self, checkpoints: Checkpoints, iterator) -> tuple[TrainState, dict]:
+        """That of the newest checkpoint, or the first, and what was kept of its tables."""
+        if checkpoints.latest() is None:
+            return self.initial_state(), {}
+        return checkpoints.restore(self.abstract, iterator), checkpoints.reports()
 
     def _on_signal(self, number, frame):
         if self._stop:
@@ -223,7 +189,11 @@ class Trainer:
             reports.advance(int(done))
             checkpoints.look()
             if done < steps:
-                self._diverged(state, step, window, checkpoints, reports)
+                what = f"the loss or its gradient is not finite at step {step + 1}"
+                if self.feed.attempt < config.rollbacks:
+                    state, step, window = self._rolled_back(what, checkpoints, reports)
+                    continue
+                self._diverged(state, step, window, checkpoints, reports, what)
             # Decided once a call: a signal that comes later ends the next call, which saves.
             stop = on_any_process(self._stop or time.monotonic() >= end)
             last = step >= config.steps or stop
@@ -231,6 +201,11 @@ class Trainer:
                 now = time.monotonic()
                 speed = window.count * config.batch / (now - window.since)
                 # A stop leaves the window open: the resumed run writes its row.
+                if skipped := round(window.sum("skipped")):
+                    reports.say(
+                        f"step {step}: {skipped} of {window.count} steps skipped, for their "
+                        f"gradient's norm was above {self.config.optim.skip_above:g}"
+                    )
                 means = window.take() if step % config.log_every == 0 else window.means()
                 reports.scalars(step, "train", means | {"images_per_second": speed})
                 reports.progress(means, speed)
@@ -239,7 +214,12 @@ class Trainer:
                 paused = time.monotonic()
                 loss = self.validate(state.variables, step, reports)
                 if not finite(loss):
-                    raise _not_finite("the validation loss", step, checkpoints)
+                    what = f"the validation loss is not finite at step {step}"
+                    if self.feed.attempt >= config.rollbacks:
+                        raise _not_finite(what, checkpoints, self.feed.attempt)
+                    state, step, window = self._rolled_back(what, checkpoints, reports)
+                    last = False
+                    continue
                 if saving:
                     kept = self._kept(step, window.saved(paused))
                     checkpoints.save(state, self.feed.iterator, loss, kept)
@@ -261,18 +241,32 @@ class Trainer:
         c = self.config.train
         asked = {"train": (c.log_every,), "validation": (c.validate_every, c.checkpoint_every)}
         extra = [name for name, every in asked.items() if all(step % n for n in every)]
-        return {"window": window, "of the end": extra}
+        return {"window": window, "of the end": extra, "rollbacks": self.feed.attempt}
+
+    def _rolled_back(
+        self, what: str, checkpoints: Checkpoints, reports: Reports
+    ) -> tuple[TrainState, int, Window]:
+        """The last good state, from which the run goes on with other pictures than it had."""
+        checkpoints.settle()
+        # The iterator stays where it is, behind the pictures that led here.
+        state, kept = self._last_good(checkpoints, None)
+        step = int(state.step)
+        self.feed.attempt += 1
+        of = f"rollback {self.feed.attempt} of {self.config.train.rollbacks}"
+        reports.back_to(step, kept.get("of the end", ()))
+        reports.say(f"Warning: {what}: back to step {step}, with other pictures ({of}).")
+        return state, step, Window(kept.get("window"))
 
     def _diverged(
         self, state: TrainState, step: int, window: Window, checkpoints: Checkpoints,
-        reports: Reports,
+        reports: Reports, what: str,
     ):  # fmt: skip
         """Saves the last finite state, if its pictures are finite too, and raises UserError."""
         loss = self.validate(state.variables, step, reports)
         if step and finite(loss):
             kept = self._kept(step, window.saved(time.monotonic()))
             checkpoints.save(state, self.feed.iterator, loss, kept)
-        raise _not_finite("the loss or its gradient", step + 1, checkpoints)
+        raise _not_finite(what, checkpoints, self.feed.attempt)
 
     def validate(self, variables, step: int, reports: Reports) -> float:
         """Mean losses on the held-out pairs; every `grid_every` steps also their pictures."""
@@ -301,11 +295,11 @@ def _shapes(tree):
     return jax.tree.map(lambda x: tuple(x.shape), tree)
 
 
-def _not_finite(what: str, step: int, checkpoints: Checkpoints) -> UserError:
-    checkpoints.wait()
+def _not_finite(what: str, checkpoints: Checkpoints, rollbacks: int) -> UserError:
+    checkpoints.settle()
     good = checkpoints.latest()
+    after = f", after {rollbacks} rollback{'s' if rollbacks > 1 else ''}" if rollbacks else ""
     return UserError(
-        f"{what} is not finite at step {step}; the last good checkpoint is "
-        f"{'none' if good is None else f'step {good}'}: lower config.optim.learning_rate or set "
-        "config.optim.clip, in a new --workdir."
+        f"{what}{after}; the last good checkpoint is {'none' if good is None else f'step {good}'}: "
+        "lower config.optim.learning_rate or set config.optim.clip, in a new --workdir."
     )

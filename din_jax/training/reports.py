@@ -52,11 +52,22 @@ class Reports:
         self.run = run
         step = resumed or 0
         # A run without a checkpoint starts again, with its validation at step 0.
-        self._last = self._cut(run / "metrics.csv", -1 if resumed is None else resumed, dropped)
-        self._table = Table(run / "metrics.csv")
-        self._board = Board(run / "tensorboard", step + 1)
+        self._start(-1 if resumed is None else resumed, dropped)
         self._refused: set[str] = set()  # what the disk has refused, until it takes it again
         self.bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
+
+    def _start(self, step: int, dropped: Collection[str]):
+        self._last = self._cut(self.run / "metrics.csv", step, dropped)
+        self._table = Table(self.run / "metrics.csv")
+        self._board = Board(self.run / "tensorboard", max(step, 0) + 1)
+
+    def back_to(self, step: int, dropped: Collection[str]):
+        """As if the run had been resumed at this step."""
+        if self.enabled:
+            self._board.close()
+            self._start(step, dropped)
+            self.bar.n = step
+            self.bar.refresh()
 
     @staticmethod
     def _cut(path: Path, step: int, dropped: Collection[str]) -> dict[str, int]:
@@ -169,6 +180,10 @@ class Average:
         for name, value in sums.items():
             self._sums[name] += value
         self.count += count
+
+    def sum(self, name: str) -> float:
+        """Of one metric; 0 if there is none of that name."""
+        return self._sums.get(name, 0.0)
 
     def means(self) -> dict[str, float]:
         return {name: total / self.count for name, total in self._sums.items()}

@@ -23,6 +23,8 @@ from din_jax.losses import (
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
+from din_jax.training.accumulation import accumulated
+from din_jax.training.rows import only_rows, rows_alone
 from din_jax.training.state import Network, TrainState, batch_stats_of
 
 Metrics = dict[str, Array]
@@ -152,9 +154,15 @@ def code_statistics(code: StyleCode) -> Metrics:
     }
 
 
-def style_input(batch: dict[str, Array], style: Array) -> Array:
-    """What the model reads of a batch's styles: their numbers where the batch has them."""
-    return batch.get("style_number", style)
+def style_input(batch: dict[str, Array], style: Array, config: Config) -> Array:
+    """What the model reads of a batch's styles: their numbers where the batch has them.
+
+    A batch counts the styles that are trained (`config.trained_styles`), a model those it has.
+    """
+    if "style_number" not in batch:
+        return style
+    rows = rows_alone(config)
+    return batch["style_number"] if rows is None else jnp.asarray(rows)[batch["style_number"]]
 
 
 def reads_truth_alone(model: ModelConfig, loss: LossConfig) -> bool:
@@ -184,42 +192,63 @@ def make_train_step(
 
     batch: {"content", "style"}, uint8 [B, H, W, 3], and "targets" where they are known already
     (`Objective.targets`); vgg: the loss network's parameters; frozen: `Network.frozen()`.
-    Parameters, moments and statistics are float32 whatever the compute type.
+    Parameters, moments and statistics are float32 whatever the compute type. With
+    `config.train.only_styles` the rows of these styles change alone (`training.rows`).
 
     A step whose loss or gradient is not finite, or that is not `allowed`, leaves the state as it
-    was, its number too.
+    was, its number too. One whose gradient's norm is above `config.optim.skip_above` changes the
+    number alone, and counts in the metric "skipped".
+
+    With `config.train.accumulate` the batch is taken in parts (`accumulation.accumulated`).
     """
     dtype = jnp.dtype(config.train.compute_dtype)
-    decay = config.optim.average
+    decay, most = config.optim.average, config.optim.skip_above
+    rows = rows_alone(config)
 
     def step(
         state: TrainState, batch, vgg: VGGParams, frozen, allowed: Array | bool = True
     ) -> tuple[TrainState, Metrics]:
-        content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
-        targets = batch.get("targets") or objective.targets(vgg, content, style)
         use_teacher = state.step < config.train.teacher_steps
 
-        def loss(params):
-            model = network.module(params, state.batch_stats, frozen, training=True)
-            read = style_input(batch, style)
-            code, metrics = _style_code(model, read, targets, objective, use_teacher)
-            total, parts = objective(vgg, model.stylize(content, code), targets)
-            metrics |= parts | code_statistics(code)
-            if "descriptor" in metrics:
-                total += config.loss.descriptor_weight * metrics["descriptor"]
-            metrics["total"] = total
-            return total, (metrics, batch_stats_of(model))
+        def gradients(params, stats, batch):
+            content, style = to_float(batch["content"], dtype), to_float(batch["style"], dtype)
+            targets = batch.get("targets") or objective.targets(vgg, content, style)
 
-        gradient, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params)
+            def loss(params):
+                training = rows is None  # else running statistics stand, and are used
+                model = network.module(params, stats, frozen, training=training)
+                read = style_input(batch, style, config)
+                code, metrics = _style_code(model, read, targets, objective, use_teacher)
+                total, parts = objective(vgg, model.stylize(content, code), targets)
+                metrics |= parts | code_statistics(code)
+                if "descriptor" in metrics:
+                    total += config.loss.descriptor_weight * metrics["descriptor"]
+                metrics["total"] = total
+                return total, (metrics, batch_stats_of(model))
+
+            gradient, (metrics, stats_after) = jax.grad(loss, has_aux=True)(params)
+            return gradient, metrics, stats_after
+
+        gradient, metrics, stats = accumulated(gradients, config.train.accumulate)(
+            state.params, state.batch_stats, batch
+        )
+        gradient = only_rows(gradient, jax.tree.map(jnp.zeros_like, gradient), rows)
         metrics["gradient_norm"] = optax.tree.norm(gradient)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = only_rows(optax.apply_updates(state.params, updates), state.params, rows)
         average = update_average(state.average, params, state.step, decay)
+        average = only_rows(average, state.average, rows)
         new = TrainState(state.step + 1, params, stats, opt_state, average)
         # Chosen number by number, not by a branch: XLA fuses that into the update itself.
         good = jnp.isfinite(metrics["total"]) & jnp.isfinite(metrics["gradient_norm"]) & allowed
-        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state), metrics
+        kept = state
+        if most:
+            calm = metrics["gradient_norm"] <= most
+            metrics["skipped"] = 1 - calm.astype(jnp.float32)
+            kept = state.replace(step=jnp.where(good, new.step, state.step))
+            good &= calm
+        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, kept), metrics
 
     return step
 
@@ -260,7 +289,7 @@ def make_eval_step(network: Network, objective: Objective, config: Config) -> Ca
         if reads_truth:
             features = model.describe_statistics(targets["statistics"])
         else:
-            features = model.style_features(style_input(batch, style))
+            features = model.style_features(style_input(batch, style, config))
         code = model.code(features)
         stylized = model.stylize(content, code).astype(jnp.float32)
         other = model.stylize(content, jax.tree.map(lambda x: jnp.roll(x, 1, 0), code))

@@ -1,21 +1,20 @@
 """VGG-19 weights: found or downloaded, read without PyTorch, checked, normalized, or random."""
 
-from din_jax.weights.choose import vgg19_of
-from din_jax.weights.errors import WeightsError, WeightsNotFound
-from din_jax.weights.find import cache_folder, find_vgg19
-from din_jax.weights.normalized import normalize_vgg19, random_vgg19
-from din_jax.weights.vgg19 import VGGWeights, load_vgg19, require_layers, save_vgg19
+from din_jax.later import attributes
 
-__all__ = [
-    "VGGWeights",
-    "WeightsError",
-    "WeightsNotFound",
-    "cache_folder",
-    "find_vgg19",
-    "load_vgg19",
-    "normalize_vgg19",
-    "random_vgg19",
-    "require_layers",
-    "save_vgg19",
-    "vgg19_of",
-]
+# Imported when asked for: files are opened and checked without JAX, too (`din_jax.lite`).
+_PLACES = {
+    "VGGWeights": "vgg19",
+    "WeightsError": "errors",
+    "WeightsNotFound": "errors",
+    "cache_folder": "find",
+    "find_vgg19": "find",
+    "load_vgg19": "vgg19",
+    "normalize_vgg19": "normalized",
+    "random_vgg19": "normalized",
+    "require_layers": "vgg19",
+    "save_vgg19": "vgg19",
+    "vgg19_of": "choose",
+}
+__all__ = list(_PLACES)
+__getattr__ = attributes(__name__, _PLACES)

@@ -81,8 +81,10 @@ RULES = (
         for theirs, ours in DECODER_INDICES.items()
     ),
     Rule("standardize.*", "batch_stats.standardize.*"),
-    Rule("normalizers.*", "batch_stats.normalizers.*"),
+    Rule("normalizers.*.mean", "batch_stats.normalizers.*.mean"),
+    Rule("normalizers.*.variance", "batch_stats.normalizers.*.variance"),
     Rule("*_table", "params.*_table"),
+    Rule("*_basis", "params.*_basis"),
     Rule("*.norm.running_mean", "batch_stats.*.norm.mean"),
     Rule("*.norm.running_var", "batch_stats.*.norm.var"),
     Rule("*.norm.weight", "params.*.norm.scale"),

@@ -1,10 +1,19 @@
 """Networks of a few channels with every number drawn, biases and running statistics too."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 from flax import nnx
 
 from din_jax.config import Config
+from din_jax.export.checks import Difference
+from din_jax.export.content import content_graph
+from din_jax.export.folder import write_folder
+from din_jax.export.onnx_files import STORED, OnnxFile
+from din_jax.export.style import style_graph
+from din_jax.inference.codes import code_shapes
+from din_jax.inference.fold import for_inference
 from din_jax.models.network import StylizationNetwork
 from din_jax.weights.models import LoadedModel, build_model
 
@@ -23,9 +32,9 @@ SMALL = {
 }
 
 
-def small_model(tmp_path="model", **settings) -> LoadedModel:
+def small_model(**settings) -> LoadedModel:
     """A model in eval mode; `settings` go over SMALL."""
-    config = Config.from_dict({"data": {"resize": 256, "crop": 32}, "model": SMALL | settings})
+    config = Config.from_dict({"data": {"resize": 64, "crop": 32}, "model": SMALL | settings})
     rng = np.random.default_rng(5)
     abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, rngs=nnx.Rngs(0)))
 
@@ -44,4 +53,21 @@ def small_model(tmp_path="model", **settings) -> LoadedModel:
     params["decoder"]["output"]["kernel"] *= 0.02
     stats = jax.tree.map_with_path(running, nnx.to_pure_dict(nnx.state(abstract, nnx.BatchStat)))
     network = build_model(config, {"params": params, "batch_stats": stats})
-    return LoadedModel(config, network, 7, tmp_path, {}, None, "f" * 64)
+    return LoadedModel(config, network, 7, Path("small"), {}, None, "f" * 64)
+
+
+def export_quickly(loaded: LoadedModel, folder, bank=None) -> Path:
+    """Writes the ONNX files of a model without comparing them, for tests of what uses them."""
+    network = for_inference(loaded.model)
+    shapes = code_shapes(network)
+    files = [
+        OnnxFile(
+            f"{part}{suffix}.onnx", part, storage,
+            make(network, shapes, storage).model({}).SerializeToString(),
+            Difference(0.0, 0.0), np.zeros(0),
+        )
+        for part, make in (("content", content_graph), ("style", style_graph))
+        for storage, suffix in STORED.items()
+    ]  # fmt: skip
+    write_folder(folder, loaded, files, {}, bank)
+    return folder

@@ -42,6 +42,7 @@ TABLE = {"code": "cin", "style_encoder": "none", "styles": ["waves", "glass", "d
 METHODS = {
     "adain": {},
     "wct": {"code": "wct", "normalizer": "whitening"},
+    "linear": {"code": "linear", "normalizer": "linear", "net_hidden": 4, "net_scale": 0.5},
     "cin": TABLE,
     "din": NETS,
     "spatial": NETS | {"transform": "spatial", "spatial_grid": 4},

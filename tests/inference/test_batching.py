@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from din_jax.errors import UserError
-from din_jax.inference.batching import (
-    CompiledCache,
-    batches_by,
-    check_images,
-    fill_up,
-    pad_to_multiple,
-)
+from din_jax.inference.batching import CompiledCache, batches_by, check_images, fill_up
+from din_jax.inference.pictures import pad_to_multiple
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])

@@ -10,8 +10,7 @@ import pytest
 
 from din_jax import methods
 from din_jax.errors import UserError
-from din_jax.inference.codes import take_codes
-from din_jax.inference.mixing import code_shapes
+from din_jax.inference.codes import code_shapes, take_codes
 from din_jax.ops.normalization import adain
 from din_jax.ops.whitening import wct
 

@@ -34,6 +34,7 @@ VARIANTS = {
         "style_encoder": "content",
     },
     "wct": {"code": "wct", "style_encoder": "content", "normalizer": "whitening"},
+    "linear": {"code": "linear", "style_encoder": "content", "normalizer": "linear"},
     "table": {"code": "cin", "style_encoder": "none", "styles": ("a", "b", "c")},
     "batch statistics": {"normalizer": "batch"},
     "3x3": {"dynamic_kernel": 3, "dynamic_dilation": 2},

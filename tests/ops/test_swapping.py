@@ -9,7 +9,7 @@ from din_jax.ops.swapping import style_swap
 
 
 def by_loop(content, style, side, stride):
-    """Chen & Schmidt 2016, eq. 3, patch by patch in float64; one picture."""
+    """Chen & Schmidt 2016, section 3, patch by patch in float64; one picture."""
     content, style = content.astype(np.float64), style.astype(np.float64)
     places = [
         (r, c)

@@ -17,8 +17,11 @@ import jax
 import numpy as np
 import pytest
 
+from din_jax.config import OptimConfig
 from din_jax.errors import UserError
-from din_jax.training.mesh import SHARD_FROM, local_batch, make_mesh, state_shardings
+from din_jax.training.mesh import local_batch, make_mesh, parameter_path, state_shardings
+from din_jax.training.optimizer import make_optimizer
+from din_jax.training.state import TrainState
 
 WORKER = Path(__file__).with_name("worker.py")
 STOPPED = Path(__file__).with_name("stopped.py")
@@ -117,15 +120,17 @@ def assert_like(one: dict[str, np.ndarray], other: dict[str, np.ndarray]):
 
 
 @pytest.mark.slow
-def test_rules_split_large_arrays_or_none(eight):
+def test_what_the_rules_name_is_split_and_nothing_else(eight):
     whole = json.loads((eight / "replicated.json").read_text())["layout"]
     assert all(full == part for full, part in whole.values())
     split = json.loads((eight / "sharded.json").read_text())["layout"]
-    shared = {name: sizes for name, sizes in split.items() if sizes[0] != sizes[1]}
+    shared = {name for name, (full, part) in split.items() if full != part}
     assert any(".params" in name for name in shared) and any(".nu" in name for name in shared)
     for name, (full, part) in split.items():
-        assert (name in shared) == (np.prod(full) >= SHARD_FROM), name
-        assert np.prod(part) == np.prod(full) // (8 if name in shared else 1)
+        named = "kernel" in name or "bias" in name and "['codes']" in name
+        divisible = any(side % 4 == 0 for side in full)
+        assert (name in shared) == (named and divisible), name
+        assert np.prod(part) == np.prod(full) // (4 if name in shared else 1)
 
 
 @pytest.mark.slow
@@ -172,16 +177,44 @@ def test_processes_share_the_batch(monkeypatch):
     assert local_batch(16) == 8
 
 
-def test_sharded_rule_leaves_indivisible_arrays_whole(monkeypatch):
+SHAPES = {
+    "small": (8, 8), "odd": (1001, 1001), "largest": (64, 4096), "second": (64, 4097),
+}  # fmt: skip
+
+
+def specs(monkeypatch, rules=(), devices: int = 8) -> dict[str, tuple]:
     mesh = make_mesh()
-    monkeypatch.setattr(type(mesh), "shape", property(lambda self: {"data": 8}), raising=False)
-    shapes = {
-        "small": jax.ShapeDtypeStruct((8, 8), np.float32),
-        "odd": jax.ShapeDtypeStruct((1001, 1001), np.float32),
-        "largest": jax.ShapeDtypeStruct((64, 4096), np.float32),
-        "second": jax.ShapeDtypeStruct((64, 4097), np.float32),
-    }
-    specs = {name: tuple(s.spec) for name, s in state_shardings(mesh, shapes, "sharded").items()}
-    assert specs == {"small": (), "odd": (), "largest": (None, "data"), "second": ("data",)}
-    replicated = state_shardings(mesh, shapes, "replicated")
-    assert all(tuple(sharding.spec) == () for sharding in replicated.values())
+    sizes = property(lambda self: {"data": 1, "fsdp": devices})
+    monkeypatch.setattr(type(mesh), "shape", sizes, raising=False)
+    shapes = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in SHAPES.items()}
+    return {name: tuple(s.spec) for name, s in state_shardings(mesh, shapes, rules).items()}
+
+
+def test_without_rules_large_arrays_are_split_where_they_can_be(monkeypatch):
+    large = {"small": (), "odd": (), "largest": (None, "fsdp"), "second": ("fsdp",)}
+    assert specs(monkeypatch) == large
+    assert set(specs(monkeypatch, devices=1).values()) == {()}
+    named = specs(monkeypatch, ("^small$", "larg"))
+    assert named == large | {"small": (None, "fsdp"), "second": ()}
+
+
+def test_a_rule_that_names_nothing_is_refused(monkeypatch):
+    with pytest.raises(UserError, match="config.train.shard: 'kernal' is found in .* 'largest'"):
+        specs(monkeypatch, ("odd", "kernal"))
+
+
+def test_moments_have_the_path_of_their_parameter():
+    params = {"encoder": {"0": {"kernel": np.zeros(2)}}, "codes": {"weight_net": np.zeros(3)}}
+    for method in ("adam", "muon"):
+        optimizer = make_optimizer(OptimConfig(clip=1.0, method=method), 10)
+        state = TrainState(np.zeros(()), params, {"encoder": {"mean": 0}}, optimizer.init(params))
+        found = [parameter_path(k) for k, _ in jax.tree_util.tree_leaves_with_path(state)]
+        # Of each parameter: itself and Adam's two moments.
+        assert {name: found.count(name) for name in found if name} == {
+            "encoder.0.kernel": 3, "codes.weight_net": 3
+        }  # fmt: skip
+
+
+def test_the_axis_divides_the_devices():
+    with pytest.raises(UserError, match=r"config.train.fsdp \(3\) must divide .* is 1\."):
+        make_mesh(3)

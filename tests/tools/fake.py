@@ -9,8 +9,14 @@ from PIL import Image
 from din_jax.data.decoding import save_image
 from din_jax.data.outputs import JOURNAL
 from din_jax.errors import UserError
+from din_jax.inference.mixing import joined
+from din_jax.style_code import LayerCode
 
 NAMES = {"waves": 200, "mosaic": 40}
+
+
+def code_of(level):
+    return {"level1": LayerCode(np.ones((1, 1, 1, 1, 1)), np.full((1, 1), level))}
 
 
 class FakeStylizer:
@@ -33,14 +39,13 @@ class FakeStylizer:
 
     def encode_style(self, picture, *, size=None):
         if isinstance(picture, list):
-            codes = [self.encode_style(x, size=size) for x in picture]
-            return {"level1": np.concatenate([code["level1"] for code in codes])}
+            return joined([self.encode_style(x, size=size) for x in picture])
         self.encoded += 1
         if isinstance(picture, str):
             if picture not in NAMES:
                 raise UserError(f"there is neither a picture nor a style '{picture}'.")
-            return {"level1": np.full((1, 1), float(NAMES[picture]))}
-        return {"level1": np.full((1, 1), np.asarray(picture.convert("RGB")).mean())}
+            return code_of(float(NAMES[picture]))
+        return code_of(np.asarray(picture.convert("RGB")).mean())
 
     def stylize(self, pictures, style, **options):
         self.options.append(options)
@@ -49,7 +54,7 @@ class FakeStylizer:
         codes = style if isinstance(style, list) else [style]
         if options["color"] == "match":
             codes = [self.encode_style(x) for x in codes]
-        mean = sum(np.asarray(code["level1"]) for code in codes) / len(codes)
+        mean = sum(np.asarray(code["level1"].bias) for code in codes) / len(codes)
         return [self.one(x, mean[i % len(mean), 0]) for i, x in enumerate(pictures)]
 
     def one(self, picture, mean):

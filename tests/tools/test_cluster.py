@@ -17,7 +17,14 @@ def joining(monkeypatch):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     found = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *given: found.append(given))
+
+    def initialize(*given, heartbeat_timeout_seconds):
+        assert heartbeat_timeout_seconds == cluster.GONE_AFTER <= 20
+        found.append(given)
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setattr(cluster, "_filter_errors", lambda: None)
+    monkeypatch.setattr(cluster._Joined, "yes", False)
     return found
 
 
@@ -67,7 +74,7 @@ def test_flags_that_do_not_fit_together_are_one_sentence(joining, changed, says)
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_sentence(joining, monkeypatch, error, says):
-    def initialize(*_):
+    def initialize(*_, **__):
         raise error
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)

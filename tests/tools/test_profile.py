@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 
 from din_jax.config import Config, ModelConfig
+from din_jax.evaluation.operations import count_operations
 from din_jax.models.network import StylizationNetwork
-from din_jax.tools.operations import count_operations
 from din_jax.tools.profile import main, parts
 from din_jax.training.state import variables_of
 from din_jax.weights.models import save_model

@@ -12,6 +12,7 @@ from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import ResidentFeed
 from din_jax.training.loop import Trainer
 from din_jax.training.mesh import make_mesh
+from din_jax.training.setup import held_out
 
 pytestmark = pytest.mark.slow  # every Trainer compiles its update, or reads it from the cache
 
@@ -74,7 +75,7 @@ def test_fresh_crops_follow_from_the_step(config, changed):
 
 
 def test_each_held_out_pair_counts_once(config):
-    ((count, batch),) = Trainer._held_out(
+    ((count, batch),) = held_out(
         dataclasses.replace(config, data=dataclasses.replace(config.data, validation=1))
     )
     assert count == 1 and len(batch["content"]) == jax.device_count()

@@ -173,7 +173,7 @@ def in_memory(monkeypatch):
         def wait(self):
             pass
 
-        look = close = wait
+        look = settle = close = wait
 
     monkeypatch.setattr(loop, "Checkpoints", Kept)
 
@@ -217,7 +217,7 @@ def test_a_run_stopped_anywhere_leaves_the_table_of_one_that_was_not(
 
     trainer.step, trainer.validate = step, validating
     trainer.feed = SimpleNamespace(
-        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None
+        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None, attempt=0
     )
     trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), lambda *_: {})
     stopping(trainer, tmp_path / "whole")
@@ -251,3 +251,75 @@ def test_a_run_that_diverges_where_it_resumed_validates_it_once(in_memory, train
         trainer.train()
     rows = table(tmp_path)
     assert len({row[:2] for row in rows}) == len(rows)
+
+
+@pytest.fixture
+def attempts(trainer, changed):
+    """A trainer whose fourth step has a batch that breaks it, until it has been rolled back."""
+
+    def make(breaking: int, rollbacks: int, **every):
+        trainer.config = changed(trainer.config, train=every | {"rollbacks": rollbacks})
+        feed = SimpleNamespace(arrays={}, iterator=None, close=lambda: None, attempt=0)
+        feed.take = lambda count: {"attempt": jax.device_put(np.int32(feed.attempt))}
+
+        def step(state, batch, *_, allowed=True):
+            breaks = (state.step == 3) & (batch["attempt"] < breaking)
+            return advance(state, {"total": jnp.where(breaks, jnp.nan, 1.0)}, allowed)
+
+        trainer.feed = feed
+        trainer._steps = Steps(step, lambda arrays, taken, i, number: taken)
+        return trainer
+
+    return make
+
+
+EVERY = {"log_every": 1, "validate_every": 2, "checkpoint_every": 2, "steps": 6}
+
+
+def test_a_run_goes_back_to_its_last_checkpoint_and_on(in_memory, attempts, tmp_path, capfd):
+    whole = attempts(0, 2, **EVERY)
+    stopping(whole, tmp_path / "whole")
+    trainer = attempts(2, 2, **EVERY)
+    trainer.run = tmp_path / "back"
+    assert int(trainer.train().step) == 6 and trainer.feed.attempt == 2
+    said = capfd.readouterr()
+    told = [text for text in (said.out + said.err).splitlines() if "back to step" in text]
+    assert len(told) == 2 and "not finite at step 4: back to step 2" in told[0]
+    assert "rollback 1 of 2" in told[0] and "rollback 2 of 2" in told[1]
+    # The table is that of a run that never left its way.
+    assert table(tmp_path / "back") == table(tmp_path / "whole")
+
+
+def test_rollbacks_end_in_a_sentence(in_memory, attempts):
+    trainer = attempts(9, 2, **EVERY)
+    with pytest.raises(UserError, match="step 4, after 2 rollbacks; the last good .* is step 3"):
+        trainer.train()
+
+
+def test_without_a_checkpoint_a_run_begins_again(in_memory, attempts):
+    trainer = attempts(1, 1, **(EVERY | {"checkpoint_every": 6}))
+    assert int(trainer.train().step) == 6 and trainer.feed.attempt == 1
+
+
+def test_a_validation_that_is_no_number_is_rolled_back_too(in_memory, attempts, capfd):
+    trainer = attempts(0, 1, **EVERY)
+    found = iter([1.0, 1.0, float("nan"), 1.0, 1.0])
+    trainer.validate = lambda *_: next(found)
+    assert int(trainer.train().step) == 6 and next(found, None) is None
+    said = capfd.readouterr()
+    assert "validation loss is not finite at step 4: back to step 2" in said.out + said.err
+
+
+def test_steps_that_were_skipped_are_told(in_memory, trainer, changed, capfd):
+    trainer.config = changed(trainer.config, train={"log_every": 3}, optim={"skip_above": 2.5})
+
+    def step(state, *_, allowed=True):
+        skipped = jnp.float32(state.step == 4)
+        return advance(state, {"skipped": skipped}, allowed)
+
+    trainer.step = step
+    trainer.train()
+    said = capfd.readouterr()
+    told = [text for text in (said.out + said.err).splitlines() if "steps skipped" in text]
+    assert len(told) == 1
+    assert "step 6: 1 of 3 steps skipped, for their gradient's norm was above 2.5" in told[0]

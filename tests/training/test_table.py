@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from din_jax.training.loop import Trainer
+from din_jax.training.setup import held_out
 from din_jax.training.step import make_eval_step
 
 STYLES = tuple(f"SyntheticStyle {i}" for i in range(3))
@@ -49,6 +49,6 @@ def test_evaluation_paints_by_number(table):
 
 
 def test_held_out_pairs_carry_their_style_numbers(config):
-    ((count, batch),) = Trainer._held_out(config)
+    ((count, batch),) = held_out(config)
     assert count == 4
     assert set(batch["style_number"]) <= {0, 1, 2} and len(batch["style"]) == 4

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from din_jax.tools.flops import count_table, main
+from din_jax.evaluation.flops import count_table, main
 
 # 1e9 operations: what a profiler of 2019 counts at 512 x 512, worked out by hand from the layers.
 BY_HAND = {

@@ -1,9 +1,9 @@
 """The paper's table 1 beside what this program's modules count.
 
-    python -m din_jax.tools.flops [--size 512] [--json]
+    python -m din_jax.evaluation.flops [--size 512] [--json]
 
 Modules are built and traced without arrays, so it takes seconds and no weights. The convention of
-counting is that of `din_jax.tools.operations`; the paper's column is for 512 x 512. Johnson's
+counting is that of `din_jax.evaluation.operations`; the paper's column is for 512 x 512. Johnson's
 network is counted without its norms, as the paper's figures for it hold none.
 """
 
@@ -22,6 +22,7 @@ from flax import nnx
 from din_jax.command_line import Parser
 from din_jax.config import SMALLEST_SIDE, ModelConfig
 from din_jax.errors import UserError, exit_status
+from din_jax.evaluation.operations import Operations, count_operations
 from din_jax.layers.blocks import Conv
 from din_jax.layers.normalizers import Instance
 from din_jax.layers.styled import StyledLayer
@@ -29,7 +30,6 @@ from din_jax.layers.transforms import KernelTransform
 from din_jax.models.network import StylizationNetwork, abstract_network
 from din_jax.models.vgg import VGGDecoder, VGGParams, conv_shapes, layers_up_to, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
-from din_jax.tools.operations import Operations, count_operations
 
 PAPER_SIZE = 512  # pixels
 # Jing et al. 2020, table 1: operations at 512 x 512.

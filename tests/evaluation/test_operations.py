@@ -3,11 +3,11 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
+from din_jax.evaluation.operations import Operations, count_operations
 from din_jax.layers.blocks import ConvBlock
 from din_jax.ops.convolution import conv2d, depthwise_conv2d
 from din_jax.ops.dynamic import dynamic_conv
 from din_jax.ops.resizing import adaptive_average_pool, max_pool
-from din_jax.tools.operations import Operations, count_operations
 
 
 def shape(*sizes):
