@@ -2,6 +2,7 @@
 // Messages: { id, job, ... } -> { id, ... } or { id, error }.
 
 import { fromPlanes, toPlanes } from "./pictures.js";
+import { prepareStyle } from "./resize.js";
 import { chooseRuntime } from "./runtime.js";
 
 let runtime;
@@ -49,10 +50,10 @@ const jobs = {
     return { image: result, milliseconds };
   },
 
-  /** image: ImageData of a style, resized -> { code } */
+  /** image: ImageData of a style or content -> { code }, its style code */
   async encode({ image }) {
     const network = await session("style");
-    const planes = toPlanes(image, model.smallest_side);
+    const planes = toPlanes(prepareStyle(image, model), model.smallest_side);
     const { Tensor } = runtime.ort;
     const outputs = await network.run({
       style: new Tensor("float32", planes.data, [1, 3, planes.height, planes.width]),

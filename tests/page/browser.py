@@ -52,7 +52,7 @@ def chromium(profile, *arguments):
     options.binary_location = program
     for argument in (
         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--force-device-scale-factor=1", "--force-color-profile=srgb", "--window-size=1280,900",
+        "--force-device-scale-factor=1", "--force-color-profile=srgb", "--window-size=1280,1100",
         "--no-first-run", "--disable-background-networking", "--disable-component-update",
         "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
         f"--user-data-dir={profile}", *arguments,
