@@ -18,6 +18,7 @@ LEVELS = {
     "memory": 0,
     "files": 0,
     "checksums": 0,
+    "download": 0,
     "later": 0,
     "style_code": 0,
     "ops": 0,
@@ -47,6 +48,7 @@ ALLOWED_BESIDE = {
     ("config", "vgg_layout"),
     ("checksums", "files"),
     ("command_line", "errors"),
+    ("download", "files"),
     ("fields", "errors"),
     ("methods", "errors"),
 }

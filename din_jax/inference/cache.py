@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from din_jax.weights.find import cache_folder
+from din_jax.download import cache_folder
 
 SWITCH = "DIN_JAX_CACHE"
 LARGEST = 1 << 30  # bytes; beyond, what was written longest ago is removed

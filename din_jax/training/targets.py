@@ -22,11 +22,11 @@ from jax import Array
 from tqdm import tqdm
 
 from din_jax.data.resident import Pictures
+from din_jax.download import cache_folder
 from din_jax.errors import UserError
 from din_jax.memory import available_bytes
 from din_jax.models.vgg import VGGParams
 from din_jax.training.draw import Cropper, PictureArrays, draw_crops
-from din_jax.weights.find import cache_folder
 
 BATCH = 16  # crops that run through VGG together
 VERSION = 1  # of what is computed; another number leaves old folders unused

@@ -1,15 +1,13 @@
 """Finds VGG-19 weights on this machine, or downloads torchvision's published file once."""
 
-import contextlib
 import hashlib
 import http.client
 import os
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
-from din_jax.files import leftovers, replacing
+from din_jax.download import TIMEOUT_SECONDS, alone, cache_folder, fetch
+from din_jax.files import replacing
 from din_jax.weights.errors import WeightsError, WeightsNotFound
 from din_jax.weights.opening import sha256_of
 
@@ -20,13 +18,6 @@ FILE_NAME = "vgg19-dcbb9e9d.pth"
 # torchvision puts the first eight digits into the name; a mirror must serve the same bytes.
 SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
 PUBLISHED = {SHA256: "torchvision's " + FILE_NAME}  # the PyTorch files that `load_vgg19` reads
-TIMEOUT_SECONDS = 30.0  # for one answer of the server, not for the whole file
-CHUNK_BYTES = 1 << 20
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/din_jax`, or `~/.cache/din_jax`; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "din_jax"
 
 
 def find_vgg19(path: str | Path = "", *, download: bool = True) -> Path:
@@ -89,7 +80,7 @@ def _none_found(target: Path, url: str, reason: object) -> WeightsNotFound:
 def _download(url: str, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target):
+        with alone(target):
             if target.is_file():  # another process was faster
                 return target
             with replacing(target) as partial:
@@ -106,46 +97,10 @@ def _download(url: str, target: Path) -> Path:
 
 def _fetch(url: str, partial: Path) -> None:
     """Streams `url` into `partial`; returns only if the bytes are the published ones."""
-    from tqdm import tqdm  # where nothing is downloaded it need not be installed
-
-    digest = hashlib.sha256()
-    got = 0
-    request = urllib.request.Request(url, headers={"User-Agent": "din_jax"})
-    with (
-        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer,
-        partial.open("wb") as file,
-    ):
-        length = answer.headers.get("Content-Length")
-        total = int(length) if length else None
-        # disable=None: no progress bar where standard error is not a terminal.
-        with tqdm(total=total, unit="B", unit_scale=True, desc=FILE_NAME, disable=None) as bar:
-            while chunk := answer.read(CHUNK_BYTES):
-                file.write(chunk)
-                digest.update(chunk)
-                got += len(chunk)
-                bar.update(len(chunk))
-    if total is not None and got < total:
-        raise OSError(f"the connection ended after {got} of {total} bytes")
-    if digest.hexdigest() != SHA256:
+    found = fetch(url, partial, hashlib.sha256(), TIMEOUT_SECONDS)
+    if found != SHA256:
         raise WeightsError(
-            f"{url} sent a file with SHA-256 {digest.hexdigest()[:8]}... where torchvision "
+            f"{url} sent a file with SHA-256 {found[:8]}... where torchvision "
             f"published {SHA256[:8]}..., so it was thrown away; try again, or set {URL_VARIABLE} "
             "to a mirror of the same file"
         )
-
-
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Lets one process at a time download; the others wait and then find the file."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: each process downloads, and the rename keeps that safe
-        yield
-        return
-    with target.with_suffix(".lock").open("w") as file:
-        with contextlib.suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever left a partial file was killed: nobody else is downloading now.
-            for stale in leftovers(target):
-                stale.unlink(missing_ok=True)
-        yield

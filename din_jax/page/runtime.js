@@ -1,0 +1,54 @@
+// Which form of ONNX Runtime Web: WebGPU where there is one, else WebAssembly with as many threads
+// as the page may have.
+
+const MOST_THREADS = 8;
+
+/** prefer: "" or "wasm" -> { ort, name, note, session(bytes) } */
+export async function chooseRuntime(prefer) {
+  let why = "asked for";
+  if (prefer !== "wasm") {
+    const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+    if (adapter) {
+      try {
+        return await webgpu();
+      } catch (error) {
+        why = `WebGPU failed: ${error.message}`;
+      }
+    } else {
+      why = "this browser offers no WebGPU here";
+    }
+  }
+  return wasm(why);
+}
+
+async function load(bundle, binary) {
+  const ort = await import(`./ort/${bundle}`);
+  ort.env.logLevel = "error";
+  ort.env.wasm.wasmPaths = { wasm: new URL(`./ort/${binary}`, import.meta.url).href };
+  return ort;
+}
+
+async function webgpu() {
+  const ort = await load("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm");
+  ort.env.wasm.numThreads = 1;
+  // Made once here, so that a GPU that cannot run at all is known before anything is promised.
+  return {
+    ort,
+    name: "WebGPU",
+    note: "",
+    session: (file) => ort.InferenceSession.create(file, { executionProviders: ["webgpu"] }),
+  };
+}
+
+async function wasm(why) {
+  const ort = await load("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm");
+  const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+  ort.env.wasm.numThreads = threads;
+  const single = self.crossOriginIsolated ? "" : "; the page is not isolated, hence one thread";
+  return {
+    ort,
+    name: `WebAssembly, ${threads} thread${threads > 1 ? "s" : ""}`,
+    note: `${why}${single}`,
+    session: (file) => ort.InferenceSession.create(file, { executionProviders: ["wasm"] }),
+  };
+}
