@@ -37,6 +37,7 @@ COMMANDS = {
     "bench": ("din_jax.tools.rates", "pictures a second, and the memory that they take"),
     "convolutions": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
     "accelerator": ("din_jax.tools.accelerator", "all measurements on a GPU, in nine minutes"),
+    "report": ("din_jax.tools.report", "a run's curves, pictures and settings as one page"),
     "plan": ("din_jax.tools.plan", "what a training run will need on many devices"),
     "page": ("din_jax.tools.page", "writes a web page that paints in the browser"),
     "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),

@@ -47,10 +47,15 @@ def train(_: list[str]) -> int:
         # Imported here: --help and a bad setting are answered before the libraries are loaded.
         with loading():
             from din_jax.training.loop import Trainer
-        trainer = Trainer(config, Path(_WORKDIR.value))
+        trainer = Trainer(config, Path(_WORKDIR.value), _command(sys.argv))
         stop_if_interrupted()
         trainer.train()
     return 0
+
+
+def _command(arguments: list[str]) -> list[str]:
+    """What a user typed, as far as Python tells."""
+    return ["python", *arguments] if arguments[0].endswith(".py") else arguments
 
 
 def _without_local(arguments: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -25,6 +26,7 @@ from din_jax.training.mesh import (
     state_shardings,
 )
 from din_jax.training.optimizer import make_optimizer
+from din_jax.training.page import note_start, write_page
 from din_jax.training.reports import Average, Reports, Window, finite
 from din_jax.training.rows import with_rows
 from din_jax.training.setup import held_out, load_loss_network
@@ -39,10 +41,11 @@ class Trainer:
     Args:
       config: the run's settings.
       run: its directory; one that holds checkpoints of the same settings is resumed.
+      command: that started it, for its report.
     """
 
-    def __init__(self, config: Config, run: Path):
-        self.config, self.run = config, run
+    def __init__(self, config: Config, run: Path, command: Sequence[str] = ()):
+        self.config, self.run, self.command = config, run, command
         self._began = time.monotonic()
         self.mesh = make_mesh(config.train.fsdp)
         local_batch(config.train.batch, config.train.accumulate)  # refuses what does not divide it
@@ -127,6 +130,8 @@ class Trainer:
             dropped=() if resumed == config.steps else kept.get("of the end", ()),
         )  # fmt: skip
         checkpoints.say = reports.say
+        if jax.process_index() == 0:
+            note_start(self.run, self.command)
         reports.say(self._headline(state, resumed))
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -139,6 +144,7 @@ class Trainer:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             with contextlib.ExitStack() as closing:  # each of them, whatever another raises
+                closing.callback(self._report)
                 for each in (self.feed, reports, checkpoints):
                     closing.callback(each.close)
         if int(state.step) < config.steps:
@@ -156,6 +162,13 @@ class Trainer:
         if checkpoints.latest() is None:
             return self.initial_state(), {}
         return checkpoints.restore(self.abstract, iterator), checkpoints.reports()
+
+    def _report(self):
+        if jax.process_index() == 0:
+            try:
+                write_page(self.run)
+            except (OSError, UserError) as error:
+                print(f"Warning: no report.html ({error}).")
 
     def _on_signal(self, number, frame):
         if self._stop:
