@@ -28,8 +28,8 @@ from din_jax.tools import web_runtime
 SOURCES = Path(__file__).parents[1] / "page"
 FORMAT = "din_jax export 1"
 SETTINGS = (
-    "model", "fingerprint", "levels", "smallest_side", "style_size", "longest_style",
-    "largest_style",
+    "model", "fingerprint", "levels",
+    "smallest_side", "style_size", "longest_style", "largest_style",
 )  # fmt: skip
 LARGEST_DESCRIPTION = 1 << 20  # bytes
 LARGEST_MODEL = 1 << 28

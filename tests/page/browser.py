@@ -5,6 +5,7 @@ import contextlib
 import functools
 import http.server
 import io
+import re
 import shutil
 import threading
 
@@ -98,6 +99,19 @@ class Page:
         from selenium.webdriver.common.by import By
 
         return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def finds(self, selector):
+        from selenium.webdriver.common.by import By
+
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def hold(self, element, keys):
+        """Presses keys, one after the other, on an element."""
+        from selenium.webdriver.common.keys import Keys
+
+        element.send_keys(
+            "".join(getattr(Keys, re.sub("(?!^)(?=[A-Z])", "_", key).upper(), key) for key in keys)
+        )
 
     def status(self):
         return self.run("return document.getElementById('status').textContent")
