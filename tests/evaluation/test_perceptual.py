@@ -5,7 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
+from din_jax.data.decoding import save_image
 from din_jax.evaluation.perceptual import LPIPS, PADDINGS, POOLED, SCALE, SHIFT, STRIDES
+from din_jax.evaluation.pictures import Named
+from din_jax.evaluation.ruler import Ruler
+from din_jax.evaluation.summary import Program, legend, summarize
 from din_jax.weights import lpips as files
 from din_jax.weights.errors import WeightsError
 from din_jax.weights.lpips import LPIPSWeights, find_lpips
@@ -121,3 +125,21 @@ def test_published_files_are_read_and_others_refused(tmp_path, monkeypatch):
 def test_where_nobody_put_them_they_are_none(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert find_lpips() is None
+
+
+def test_the_ruler_measures_it_to_the_content_where_weights_are(weights, narrow_vgg, tmp_path):
+    content, style, other = np.random.default_rng(4).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    ruler = Ruler(
+        narrow_vgg, [Named("c", content)], [Named("s", style)], size=32, lpips=weights
+    )
+    for name, image in (("same", content), ("other", other)):
+        save_image(tmp_path / f"{name}.png", image)
+    found = ruler.measure({name: [[tmp_path / f"{name}.png"]] for name in ("same", "other")})
+    assert found["same"]["lpips"].tolist() == [[0.0]]
+    expected = slow_distance(weights, other, content)
+    assert found["other"]["lpips"][0, 0] == pytest.approx(expected, rel=1e-4)
+    rows = summarize([Program(name, numbers) for name, numbers in found.items()])
+    assert "LPIPS: perceptual" in "\n".join(legend(rows))
+    del found["same"]["lpips"]
+    without = "\n".join(legend(summarize([Program("same", found["same"])])))
+    assert "LPIPS is left out" in without and "FID and ArtFID are left out" in without
