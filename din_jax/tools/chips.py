@@ -37,6 +37,11 @@ CHIPS = {
     "a100": Chip(312e12, 19.5e12, 80e9, 300e9, 8, 25e9),
     "h100": Chip(989e12, 67e12, 80e9, 450e9, 8, 50e9),
 }
+# What `jax.Device.device_kind` holds, the first that fits.
+_KINDS = (
+    ("v5 lite", "v5e"), ("v5e", "v5e"), ("TPU v5", "v5p"), ("H100", "h100"), ("H200", "h100"),
+    ("A100", "a100"),
+)  # fmt: skip
 SCALES = (8, 64, 256, 1024)
 LATENCY = 10e-6  # s a message and step of its ring
 
@@ -67,6 +72,11 @@ class Prediction:
     def efficiency(self) -> float:
         """Share of the speed that as many devices without messages have."""
         return self.compute / self.step
+
+
+def chip_of(kind: str) -> Chip | None:
+    """The rates of a device by its `device_kind`, if they are known."""
+    return next((CHIPS[name] for part, name in _KINDS if part in kind), None)
 
 
 def predict(facts: Facts, chip: Chip, devices: int, products: str, utilization: float):

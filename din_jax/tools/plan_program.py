@@ -119,7 +119,7 @@ def compile_step(config: Config) -> Facts:
     state = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings
     )
-    batch = _batch(config)
+    batch = abstract_batch(config)
     step = make_train_step(network, Objective.of(config, weights.preprocessing), optimizer, config)
     frozen = network.frozen()
     with jax.default_matmul_precision(c.products):
@@ -140,7 +140,7 @@ def compile_step(config: Config) -> Facts:
     )  # fmt: skip
 
 
-def _batch(config: Config) -> dict[str, Any]:
+def abstract_batch(config: Config) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
 

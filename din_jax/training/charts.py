@@ -84,6 +84,6 @@ def chart(title: str, curves: Sequence[Curve]) -> str:
                       for a, b in points]  # fmt: skip
         parts.append(
             f'<text x="{WIDTH - RIGHT - 120 * number}" y="16" text-anchor="end" '
-            f'fill="{curve.color}">{html.escape(curve.label)}</text>'
+            f'style="fill:{curve.color}">{html.escape(curve.label)}</text>'
         )
     return "".join([*parts, "</svg>"])

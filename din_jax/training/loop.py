@@ -17,6 +17,7 @@ from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import HostFeed, ResidentFeed
+from din_jax.training.measures import Measures, Tracing
 from din_jax.training.mesh import (
     batch_sharding,
     local_batch,
@@ -74,8 +75,9 @@ class Trainer:
             abstract,
             self.shardings,
         )
-        step = make_train_step(self.network, objective, self.optimizer, config)
-        self._steps = Steps(step, self.feed.draw, self.shardings, whole)
+        self.step = make_train_step(self.network, objective, self.optimizer, config)
+        self.measures, self.tracing = Measures(), Tracing(run / "profile", 0)
+        self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
         self._evaluate = jax.jit(
             make_eval_step(self.network, objective, config), out_shardings=whole
         )
@@ -145,7 +147,7 @@ class Trainer:
                 signal.signal(number, handler)
             with contextlib.ExitStack() as closing:  # each of them, whatever another raises
                 closing.callback(self._report)
-                for each in (self.feed, reports, checkpoints):
+                for each in (self.feed, reports, checkpoints, self.tracing):
                     closing.callback(each.close)
         if int(state.step) < config.steps:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
@@ -191,12 +193,16 @@ class Trainer:
         last = step >= config.steps
         while not last:
             steps = self._until_a_report(step)
-            with jax.default_matmul_precision(config.products):
+            began = time.monotonic()
+            taken = self.feed.take(steps)
+            ready = time.monotonic()
+            with self.tracing.call(steps), jax.default_matmul_precision(config.products):
                 state, sums, done = self._steps(
-                    state, steps, self.feed.take(steps), self.feed.arrays, self.vgg, self.frozen
+                    state, steps, taken, self.feed.arrays, self.vgg, self.frozen
                 )
-            # The only words from the device: those of the whole call, once it has ended.
-            sums, done = jax.device_get((sums, done))
+                # The only words from the device: those of the whole call, once it has ended.
+                sums, done = jax.device_get((sums, done))
+            self.measures.add(ready - began, time.monotonic() - ready, int(done))
             window.add({name: float(value) for name, value in sums.items()}, int(done))
             step += int(done)
             reports.advance(int(done))
@@ -211,17 +217,7 @@ class Trainer:
             stop = on_any_process(self._stop or time.monotonic() >= end)
             last = step >= config.steps or stop
             if step % config.log_every == 0 or last:
-                now = time.monotonic()
-                speed = window.count * config.batch / (now - window.since)
-                # A stop leaves the window open: the resumed run writes its row.
-                if skipped := round(window.sum("skipped")):
-                    reports.say(
-                        f"step {step}: {skipped} of {window.count} steps skipped, for their "
-                        f"gradient's norm was above {self.config.optim.skip_above:g}"
-                    )
-                means = window.take() if step % config.log_every == 0 else window.means()
-                reports.scalars(step, "train", means | {"images_per_second": speed})
-                reports.progress(means, speed)
+                self._row(step, window, reports)
             saving = step % config.checkpoint_every == 0 or last
             if step % config.validate_every == 0 or saving:
                 paused = time.monotonic()
@@ -238,6 +234,23 @@ class Trainer:
                     checkpoints.save(state, self.feed.iterator, loss, kept)
                 window.since += time.monotonic() - paused
         return state
+
+    def _row(self, step: int, window: Window, reports: Reports):
+        """Tells and writes the means of the window."""
+        c = self.config
+        speed = window.count * c.train.batch / (time.monotonic() - window.since)
+        if skipped := round(window.sum("skipped")):
+            reports.say(
+                f"step {step}: {skipped} of {window.count} steps skipped, for their gradient's "
+                f"norm was above {c.optim.skip_above:g}"
+            )
+        # A stop leaves the window open: the resumed run writes its row.
+        means = window.take() if step % c.train.log_every == 0 else window.means()
+        measured = {"images_per_second": speed} | self.measures.take()
+        if advice := self.measures.advice(measured["input_share"]):
+            reports.say(f"step {step}: {advice}")
+        reports.scalars(step, "train", means | measured)
+        reports.progress(means, speed)
 
     def _until_a_report(self, step: int) -> int:
         """Steps of the next call: up to `steps_per_call`, none past what is to be reported."""

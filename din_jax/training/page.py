@@ -25,6 +25,7 @@ from din_jax.data.decoding import load_image
 from din_jax.errors import UserError
 from din_jax.files import write_atomically
 from din_jax.training.charts import BLUE, GREEN, ORANGE, Curve, chart
+from din_jax.training.measures import COLUMNS
 from din_jax.weights.runs import read_config
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "Pillow")
@@ -38,7 +39,7 @@ CHARTS = (
     ("spread of a content's pictures over styles", "output_spread"),
     ("pairs a second", "images_per_second"),
     ("model FLOPs utilization", "mfu"),
-    ("share of the time that input took", "input_bound"),
+    ("share of the time that input took", "input_share"),
     ("steps skipped", "skipped"),
 )
 GRIDS = 8  # picture sheets that are shown, evenly over the run
@@ -129,7 +130,7 @@ def _number(text: str) -> float:
 def _charts(metrics: Metrics) -> str:
     found = []
     for title, name in CHARTS:
-        color = GREEN if name in ("images_per_second", "mfu", "input_bound") else BLUE
+        color = GREEN if name in COLUMNS else BLUE
         train, held = metrics.get(f"train/{name}"), metrics.get(f"validation/{name}")
         curves = [Curve("training", *train, color)] if train else []
         curves += [Curve("validation", *held, ORANGE, True)] if held else []

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from din_jax.tools.cluster import GONE_AFTER
+from din_jax.training.measures import COLUMNS
 from din_jax.weights.runs import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def start(run: Path, *arguments: str, log: str = "log") -> subprocess.Popen:
 def numbers(run: Path) -> dict[tuple[str, str], float]:
     with open(run / "metrics.csv", newline="") as file:
         rows = [(row["step"], row["name"], row["value"]) for row in csv.DictReader(file)]
-    return {(step, name): float(x) for step, name, x in rows if "images_per" not in name}
+    return {(step, name): float(x) for step, name, x in rows if not name.endswith(COLUMNS)}
 
 
 def wait_for_a_step(run: Path, process: subprocess.Popen, step: str = "2"):

@@ -120,5 +120,5 @@ def test_data_parallelism_sends_the_gradient_whatever_the_number_of_devices(tmp_
     sizes = [sum(one["bytes"] for one in each["collectives"]) for each in found]
     assert {one["kind"] for one in two["collectives"]} == {"all-reduce"}
     assert sizes[0] == sizes[1]
-    # The gradient in float32, and little beside it: statistics of norms and the metrics.
-    assert 4 * two["parameters"] <= sizes[0] <= 4 * two["parameters"] * 1.3
+    # The gradient in float32, and little beside it: statistics of batch norms, and the metrics.
+    assert 0 <= sizes[0] - 4 * two["parameters"] <= 10_000
