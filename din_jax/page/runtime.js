@@ -3,14 +3,17 @@
 
 const MOST_THREADS = 8;
 
-/** prefer: "" or "wasm" -> { ort, name, note, session(bytes) } */
-export async function chooseRuntime(prefer) {
+/** prefer: "" or "wasm"; probe(runtime): paints something, and throws where that fails
+ *  -> { ort, name, note, session(bytes) } */
+export async function chooseRuntime(prefer, probe) {
   let why = "asked for";
   if (prefer !== "wasm") {
     const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
     if (adapter) {
       try {
-        return await webgpu();
+        const gpu = await webgpu();
+        await probe(gpu); // an adapter is no promise that it computes
+        return gpu;
       } catch (error) {
         why = `WebGPU failed: ${error.message}`;
       }
@@ -31,7 +34,6 @@ async function load(bundle, binary) {
 async function webgpu() {
   const ort = await load("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm");
   ort.env.wasm.numThreads = 1;
-  // Made once here, so that a GPU that cannot run at all is known before anything is promised.
   return {
     ort,
     name: "WebGPU",

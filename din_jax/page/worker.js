@@ -7,7 +7,7 @@ import { chooseRuntime } from "./runtime.js";
 
 let runtime;
 let model;
-const sessions = {};
+const sessions = new Map(); // by runtime and name: of one that failed none is used
 
 async function bytes(path) {
   const answer = await fetch(path);
@@ -17,15 +17,33 @@ async function bytes(path) {
 
 /** The session of "content" or "style", made when first asked for. */
 function session(name) {
-  sessions[name] ??= bytes(`model/${name}.onnx`).then((file) => runtime.session(file));
-  sessions[name].catch(() => delete sessions[name]); // may be tried again
-  return sessions[name];
+  const key = `${runtime.name} ${name}`;
+  if (!sessions.has(key)) {
+    const made = bytes(`model/${name}.onnx`).then((file) => runtime.session(file));
+    made.catch(() => sessions.delete(key)); // may be tried again
+    sessions.set(key, made);
+  }
+  return sessions.get(key);
+}
+
+/** A style code that says nothing. */
+function zeros() {
+  const code = {};
+  for (const [level, shapes] of Object.entries(model.levels)) {
+    for (const [part, shape] of Object.entries(shapes)) {
+      code[`${level}.${part}`] = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    }
+  }
+  return code;
 }
 
 const jobs = {
   async start({ settings, prefer }) {
     model = settings;
-    runtime = await chooseRuntime(prefer);
+    runtime = await chooseRuntime(prefer, async (candidate) => {
+      runtime = candidate;
+      await jobs.paint({ image: new ImageData(model.smallest_side, model.smallest_side), code: zeros() });
+    });
     await session("content");
     return { runtime: runtime.name, note: runtime.note };
   },

@@ -1,7 +1,7 @@
 """Writes a web page that paints in the browser alone: a folder for any static server.
 
     din-jax page --output page                      the included model and its styles
-    python -m http.server --directory page          then open http://localhost:8000
+    python -m http.server --bind 127.0.0.1 --directory page     then open http://localhost:8000
     din-jax page --output page --exported FOLDER    of a model that din-jax export wrote
 
 ONNX Runtime Web is taken from its npm package, downloaded once (33 MB) and verified, or unpacked
@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import io
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def run(flags: argparse.Namespace) -> None:
     write_page(output, files)
     size = sum(map(len, files.values())) / 1e6
     print(f"{output}: {len(files) + 1} files, {size:.0f} MB")
-    print(f"python -m http.server --bind 127.0.0.1 --directory {output}")
+    print(f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(output))}")
 
 
 def export(model: str) -> Path:

@@ -67,6 +67,16 @@ def chromium(profile, *arguments):
     return found
 
 
+@contextlib.contextmanager
+def chromed(profile, *arguments):
+    """`chromium`, ended with the block."""
+    driver = chromium(profile, *arguments)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
 class Page:
     """The page in a browser, by what a user does and sees."""
 
@@ -78,6 +88,23 @@ class Page:
         self.settle()
         return self
 
+    def reset(self):
+        """As when it was opened, with the first drawn picture."""
+        self.run(
+            "const $ = (id) => document.getElementById(id);"
+            "if ($('several').checked) $('several').click();"
+            "if ($('colors').checked) $('colors').click();"
+            "$('clear').click();"
+            "document.querySelector('input[value=whole]').click();"
+        )
+        self.set("#strength", 100)
+        self.set("#divider", 0)
+        self.set("#size", 512)
+        self.tile("styles", "waves")
+        self.tile("contents", "landscape")
+        self.wait(500)
+        return self.settle()
+
     def settle(self, state="ready"):
         """Waits until it has painted what is chosen."""
         from selenium.webdriver.support.ui import WebDriverWait
@@ -87,10 +114,14 @@ class Page:
             WebDriverWait(self.driver, SECONDS).until(
                 lambda _: self.run("return document.body?.dataset.state") in (state, "error")
             )
-            self.driver.execute_async_script("setTimeout(arguments[0], 250)")
+            self.wait(250)
         found = self.run("return document.body.dataset.state")
         assert found == state, self.status()
         return self
+
+    def wait(self, milliseconds):
+        """Lets the page go on for so long."""
+        self.driver.execute_async_script("setTimeout(arguments[1], arguments[0])", milliseconds)
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)

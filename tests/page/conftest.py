@@ -9,7 +9,7 @@ from din_jax.inference.stylizer import Stylizer
 from din_jax.tools import page, web_runtime
 from tests.export.models import export_quickly, small_model
 
-from .browser import Page, chromium, serving
+from .browser import Page, chromed, serving
 
 SIDE = 64  # px, of the drawn contents
 
@@ -24,7 +24,7 @@ def drawn(rows, columns, seed=0):
 @pytest.fixture(scope="session")
 def stylizer():
     """The engine of a small network with three styles in its bank."""
-    loaded = small_model()
+    loaded = small_model(net_scale=3.0)  # styles differ by many levels
     bank = StyleBank(loaded.fingerprint, "small")
     stylizer = Stylizer(loaded, bank=bank, bucket=0)
     for seed, name in enumerate(("waves", "dots", "glass")):
@@ -63,9 +63,8 @@ def runtime(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    driver = chromium(tmp_path_factory.mktemp("profile"))
-    yield driver
-    driver.quit()
+    with chromed(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +78,12 @@ def site(browser, exported, runtime, tmp_path_factory):
         yield server
 
 
-@pytest.fixture
-def opened(browser, site):
-    """The page, just opened."""
+@pytest.fixture(scope="session")
+def kept(browser, site):
     return Page(browser).open(site.url)
+
+
+@pytest.fixture
+def opened(kept):
+    """The page as if just opened, which takes long."""
+    return kept.reset()

@@ -11,7 +11,7 @@ from din_jax.weights.included import INCLUDED, INCLUDED_BANK
 from din_jax.weights.models import load_model
 from tests.export.models import export_quickly
 
-from .browser import Page, serving
+from .browser import Page, chromed, serving
 from .conftest import drawn
 
 LEVELS = 2  # of 255: weights and codes in float16, another order of sums
@@ -137,14 +137,14 @@ def test_a_region_has_its_own_style(opened, given):
 
 
 @pytest.mark.slow
-def test_the_included_models_picture_is_the_engines(browser, runtime, tmp_path):
+def test_the_included_models_picture_is_the_engines(runtime, tmp_path):
     loaded = load_model(INCLUDED)
     stylizer = Stylizer(loaded, bank=INCLUDED_BANK, bucket=0)
     folder = export_quickly(loaded, tmp_path / "exported", stylizer.bank)
     flags = ["--exported", folder, "--ort", runtime, "--size", 70, "--output", tmp_path / "page"]
     page.run(page.parse(list(map(str, flags))))
-    with serving(tmp_path / "page") as server:
-        opened = Page(browser).open(server.url)
+    with serving(tmp_path / "page") as server, chromed(tmp_path / "profile") as driver:
+        opened = Page(driver).open(server.url)
         scene = load_image(tmp_path / "page/contents/landscape.png")
         for style in list(stylizer.bank)[:3]:
             opened.tile("styles", style)
