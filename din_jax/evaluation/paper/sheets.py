@@ -8,7 +8,7 @@ import numpy as np
 from din_jax.data.decoding import load_image
 from din_jax.data.sheets import CELL, image_grid
 from din_jax.evaluation.compare import heading
-from din_jax.evaluation.curves import COLORS, DASHES
+from din_jax.evaluation.curves import COLORS, DASHES, label_plainly
 
 Grid = Sequence[Sequence[Path | None]]
 
@@ -77,6 +77,7 @@ def curves(
                 )
             axis.set(title=title, xlabel="Training step", ylabel=unit)
             axis.set_yscale("log")
+            label_plainly(axis.yaxis)
             axis.grid(True, which="both", color="0.9", linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
             axis.legend(frameon=False)
