@@ -30,6 +30,7 @@ from din_jax.training.optimizer import make_optimizer
 from din_jax.training.page import note_start, write_page
 from din_jax.training.reports import Average, Reports, Window, finite
 from din_jax.training.rows import with_rows
+from din_jax.training.schedule import rows_of_the_stop, until_a_report
 from din_jax.training.setup import held_out, load_loss_network
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import Objective, make_eval_step, make_train_step
@@ -192,7 +193,7 @@ class Trainer:
         end = self._began + 60 * config.minutes if config.minutes else math.inf
         last = step >= config.steps
         while not last:
-            steps = self._until_a_report(step)
+            steps = until_a_report(config, step)
             began = time.monotonic()
             taken = self.feed.take(steps)
             ready = time.monotonic()
@@ -252,21 +253,9 @@ class Trainer:
         reports.scalars(step, "train", means | measured)
         reports.progress(means, speed)
 
-    def _until_a_report(self, step: int) -> int:
-        """Steps of the next call: up to `steps_per_call`, none past what is to be reported."""
-        c = self.config.train
-        ends = [c.steps] + [
-            step - step % every + every
-            for every in (c.log_every, c.validate_every, c.checkpoint_every)
-        ]
-        return min(c.steps_per_call, min(ends) - step)
-
     def _kept(self, step: int, window: dict) -> dict:
-        """What a checkpoint keeps of the tables: the open window, and whose rows of this step an
-        uninterrupted run would not have."""
-        c = self.config.train
-        asked = {"train": (c.log_every,), "validation": (c.validate_every, c.checkpoint_every)}
-        extra = [name for name, every in asked.items() if all(step % n for n in every)]
+        """What a checkpoint keeps of the tables, beside the state."""
+        extra = rows_of_the_stop(self.config.train, step)
         return {"window": window, "of the end": extra, "rollbacks": self.feed.attempt}
 
     def _rolled_back(

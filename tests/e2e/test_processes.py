@@ -52,11 +52,14 @@ def wait_for_a_step(run: Path, process: subprocess.Popen, step: str = "2"):
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_local_processes_train_like_one(tmp_path, count):
+SPLIT = ("--config.train.fsdp=2", "--config.train.shard=kernel$")
+
+
+@pytest.mark.parametrize("count,layout", [(2, ()), (4, ()), (2, SPLIT)])
+def test_local_processes_train_like_one(tmp_path, count, layout):
     few = ("--config.train.steps=3", "--config.train.validate_every=3")
     one, several = tmp_path / "one", tmp_path / "several"
-    for run, more in ((one, ()), (several, (f"--local_processes={count}",))):
+    for run, more in ((one, ()), (several, (f"--local_processes={count}", *layout))):
         process = start(run, *few, *more)
         assert process.wait(1800) == 0, (tmp_path / "log").read_text()[-3000:]
     said = (tmp_path / "log").read_text()
