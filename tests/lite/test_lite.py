@@ -158,7 +158,7 @@ def without_jax(*arguments, **options):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         **options,
     )
 
