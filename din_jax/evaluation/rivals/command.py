@@ -57,9 +57,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         help="whose decoders to train; default: those that the methods need, or all",
     )
-    add("--training-steps", type=int, default=training.steps, help="of a decoder")
-    add("--training-minutes", type=float, default=training.minutes, help="most, of a decoder; 0: "
-        "no end but the steps'")
+    add(
+        "--training-steps",
+        type=int,
+        default=training.steps,
+        help="of a decoder; 0: by least squares alone",
+    )
+    add(
+        "--training-minutes",
+        type=float,
+        default=training.minutes,
+        help="most, of a decoder; 0: no end but the steps'",
+    )
     add("--training-batch", type=int, default=training.batch, help="pictures")
     add("--training-crop", type=int, default=128, help="pixels")
     return parser.parse_args(arguments)
@@ -69,10 +78,8 @@ def run(flags: argparse.Namespace):
     from din_jax.evaluation.pictures import check_square
 
     chosen = _chosen(flags.methods)
-    check_least(
-        flags, steps=1, size=0, training_steps=1, training_minutes=0, training_batch=1,
-        training_crop=32,
-    )  # fmt: skip
+    check_least(flags, steps=1, size=0, training_steps=0, training_minutes=0)
+    check_least(flags, training_batch=1, training_crop=32)
     check_square(flags.size)
     if not 0 <= flags.strength <= 1 or not 0 <= flags.style_weight < 1e6:
         raise UserError(

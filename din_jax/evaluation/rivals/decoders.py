@@ -98,21 +98,6 @@ def _ported_names() -> list[str]:
     return names
 
 
-def with_tail(layer: str, other: DecoderParams, seed: int) -> DecoderParams:
-    """Fresh parameters of a decoder, its last convolutions those of another one.
-
-    Decoders mirror one network, so that those of a layer and of a deeper or shallower one end
-    alike: what makes pictures need not be learned again.
-    """
-    fresh = fresh_decoder(layer, seed)["convs"]
-    given = list(other["convs"].values())
-    for i, conv in zip(reversed(fresh), reversed(given), strict=False):
-        if i == 0:  # reads another network's features
-            break
-        fresh[i] = conv
-    return {"convs": fresh}
-
-
 @dataclasses.dataclass(frozen=True)
 class Training:
     """Of a decoder: Adam, cosine decay to a hundredth at the last step, or at the end of the time.
@@ -120,10 +105,10 @@ class Training:
     With a time the same settings need not give the same decoder twice.
     """
 
-    steps: int = 600
+    steps: int = 200
     minutes: float = 0.0  # most of them; 0: no end but the steps'
     batch: int = 4
-    rate: float = 1e-3
+    rate: float = 1e-4
     feature_weight: float = 0.01  # lambda
     seed: int = 0
 

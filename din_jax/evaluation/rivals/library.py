@@ -18,14 +18,15 @@ from din_jax.evaluation.rivals.decoders import (
     load_decoder,
     save_decoder,
     train_decoder,
-    with_tail,
 )
 from din_jax.evaluation.rivals.networks import DecoderParams, Networks
+from din_jax.evaluation.rivals.regression import regressed_decoder
 from din_jax.evaluation.rivals.wct import LAYERS
 from din_jax.weights.find import cache_folder
 from din_jax.weights.vgg19 import VGGWeights, require_layers
 
 DEEPEST = "relu4_1"
+BEGUN_WITH = 48  # crops
 
 
 class DecoderLibrary:
@@ -86,25 +87,19 @@ class DecoderLibrary:
         for layer in layers:
             if self.path(layer).is_file() or (layer == DEEPEST and self.published):
                 continue
+            params = regressed_decoder(networks, batches.first(), layer)
+            loss = None
             with tqdm(total=settings.steps, desc=f"decoder of {layer}", disable=None) as bar:
 
                 def report(step: int, loss: float, bar=bar):
                     bar.update()
                     bar.set_postfix(loss=f"{loss:.4f}")
 
-                start = self._start(layer, settings.seed)
-                params, loss = train_decoder(networks, layer, batches, settings, start, report)
+                if settings.steps:
+                    params, loss = train_decoder(networks, layer, batches, settings, params, report)
             save_decoder(params, self.path(layer))
-            print(f"decoder of {layer}: loss {loss:.4f}, {self.path(layer)}", flush=True)
-
-    def _start(self, layer: str, seed: int) -> DecoderParams | None:
-        """The end of AdaIN's decoder, or of the deepest one that is there, before a fresh begin."""
-        if self.published:
-            return with_tail(layer, load_decoder(self.published), seed)
-        for other in LAYERS:
-            if self.path(other).is_file():
-                return with_tail(layer, load_decoder(self.path(other), other), seed)
-        return None
+            found = "by least squares" if loss is None else f"loss {loss:.4f}"
+            print(f"decoder of {layer}: {found}, {self.path(layer)}", flush=True)
 
 
 class Crops:
@@ -115,6 +110,11 @@ class Crops:
         self._crop = RandomCrop(ImageReader(source), side, (side, 2 * side))
         self._count = len(source)
         self._training = training
+
+    def first(self) -> np.ndarray:
+        """The first batches together: what a decoder is begun with."""
+        count = -(-BEGUN_WITH // self._training.batch)
+        return np.concatenate([self(step) for step in range(count)])
 
     def __call__(self, step: int) -> np.ndarray:
         rng = np.random.default_rng([self._training.seed, step])

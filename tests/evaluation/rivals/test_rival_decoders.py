@@ -8,7 +8,6 @@ from din_jax.evaluation.rivals.decoders import (
     load_decoder,
     save_decoder,
     train_decoder,
-    with_tail,
 )
 from din_jax.evaluation.rivals.library import DecoderLibrary
 from din_jax.evaluation.rivals.networks import Networks, decoder_shapes, fresh_decoder
@@ -86,18 +85,7 @@ def test_training_brings_pictures_back(tmp_path):
     picture = pictures[0].astype(np.float32) / 255
     back = decoding.decode(networks.encode(picture, ("relu1_1",))["relu1_1"], "relu1_1")
     assert back.shape == picture.shape
-    assert np.abs(back - picture).mean() < 0.5 * np.abs(picture.mean() - picture).mean()
-
-
-@pytest.mark.parametrize("other, kept", [("relu4_1", 4), ("relu2_1", 3)])
-def test_a_decoder_may_begin_with_the_end_of_another_s(other, kept):
-    params, mixed = drawn(other), with_tail("relu3_1", drawn(other), 0)
-    fresh = fresh_decoder("relu3_1", 0)["convs"]
-    assert len(mixed["convs"]) == len(fresh) == 5
-    given = list(params["convs"].values())
-    for i in range(5):
-        expected = fresh[i] if i < 5 - kept else given[i - 5]
-        np.testing.assert_array_equal(mixed["convs"][i]["kernel"], expected["kernel"])
+    assert np.abs(back - picture).mean() < np.abs(picture.mean() - picture).mean()
 
 
 def test_a_library_keeps_decoders_of_one_vgg_apart_from_another_s(tmp_path):
