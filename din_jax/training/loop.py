@@ -132,7 +132,7 @@ class Trainer:
             self.run, resumed, config.steps, enabled=jax.process_index() == 0,
             dropped=() if resumed == config.steps else kept.get("of the end", ()),
         )  # fmt: skip
-        checkpoints.say = reports.say
+        checkpoints.say = self.tracing.say = reports.say
         if jax.process_index() == 0:
             note_start(self.run, self.command)
         reports.say(self._headline(state, resumed))
