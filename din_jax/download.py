@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from din_jax.files import leftovers
 
 TIMEOUT_SECONDS = 30.0  # for one answer of the server, not for the whole file
@@ -34,6 +32,8 @@ def fetch(url: str, partial: Path, digest: Any, timeout: float, most: int | None
       OSError: there is no answer, or it ends early or is too long.
       http.client.HTTPException, ValueError: it is no answer, or `url` no address.
     """
+    from tqdm import tqdm  # where nothing is downloaded it need not be installed
+
     got = 0
     request = urllib.request.Request(url, headers={"User-Agent": "din_jax"})
     title = url.rpartition("/")[2][:60]

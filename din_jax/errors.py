@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 INTERRUPTED = 128 + signal.SIGINT  # what shells give a program that Ctrl-C has ended
 UNREAD = 128 + 13  # ... and one that SIGPIPE has ended
+# Libraries that not everybody needs, to the extra (pyproject.toml) that installs them.
+EXTRAS = {"flatbuffers": "export", "onnx": "export", "onnxruntime": "lite"}
 
 
 class UserError(ValueError):
@@ -84,6 +86,11 @@ def _missing_library(error: BaseException) -> str:
     library = error.name.partition(".")[0]
     if library == __name__.partition(".")[0]:
         return ""
+    if library in EXTRAS:
+        return (
+            f"the Python module '{library}' is not installed, which this takes: install it, or all "
+            f"that goes with it by pip install 'din_jax[{EXTRAS[library]}]'"
+        )
     return (
         f"the Python module '{library}' is not installed; it is one of those that requirements.txt "
         "names: install it, or all of them with pip install -e ."

@@ -13,6 +13,12 @@ A style's code is a weight and a bias per channel of each styled layer, learned,
 model paints in no other style, and needs neither the style's picture nor an encoder for it. A
 folder of one picture trains the single-style network of Johnson et al. and Ulyanov et al. (2016).
 `evaluate.py` takes a style by its file's name, the engine by name or number.
+
+A painting more in FOLDER is learned by its row alone, all else standing bit for bit (their section
+3.2), and begins at the mean of the others:
+
+    python train.py --config configs/cin.py:FOLDER --workdir runs/more \\
+        --config.train.initialize=runs/cin --config.train.only_styles=wave
 """
 
 import dataclasses

@@ -24,6 +24,10 @@ class BadImageError(UserError):
     """A file or byte string that is not a usable picture; the message is one sentence."""
 
 
+class UnreachableError(BadImageError):
+    """A picture whose store has not answered, however often it was asked."""
+
+
 class MissingImageError(UserError, FileNotFoundError):
     """A picture or a folder of pictures that is not there."""
 

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from din_jax.data.decoding import BadImageError
-from din_jax.data.files import MissingImageError, list_images
+from din_jax.data.files import MissingImageError, UnreachableError, list_images
 from din_jax.data.inspection import name_bad, why_bad
+from din_jax.data.retries import FINAL, patiently
 from din_jax.data.sources import SourceError
 
 logger = logging.getLogger(__name__)
@@ -44,12 +45,12 @@ class FolderSource:
         return len(self.files)
 
     def __getitem__(self, index: int) -> bytes:
+        path = self.files[index]
         try:
-            return self.files[index].read_bytes()
+            return patiently(path.read_bytes, str(path))
         except OSError as error:
-            raise BadImageError(
-                f"'{self.files[index]}' must stay readable, but is not ({error.strerror})."
-            ) from error
+            kind = BadImageError if isinstance(error, FINAL) else UnreachableError
+            raise kind(f"'{path}' must stay readable, but is not ({error.strerror}).") from error
 
     def name(self, index: int) -> str:
         return str(self.files[index])

@@ -6,10 +6,12 @@ import numpy as np
 from PIL import Image
 
 from din_jax.data.decoding import BadImageError, decode_pil
+from din_jax.data.files import UnreachableError
 from din_jax.data.sources import Source, SourceError
 
 logger = logging.getLogger(__name__)
 
+UNREACHABLE = 3  # pictures in a row whose store does not answer, before it counts as gone
 _NAMED = 5  # bad pictures that a warning names
 
 
@@ -30,7 +32,7 @@ class ImageReader:
 
     def read(self, index: int, *, min_side: int = 0) -> Image.Image:
         """Picture `index` as a Pillow RGB image; `min_side` as in `decode_image`."""
-        count = len(self.source)
+        count, unreachable = len(self.source), 0
         for offset in range(count):
             here = (index + offset) % count
             if here in self.bad:
@@ -41,6 +43,12 @@ class ImageReader:
                     return Image.fromarray(item)
                 return decode_pil(item, min_side=min_side, name=self.source.name(here))
             except BadImageError as error:
+                unreachable += isinstance(error, UnreachableError)
+                if unreachable > UNREACHABLE:  # that is the store, not a picture
+                    raise SourceError(
+                        f"{error} Nor are the {UNREACHABLE} before it, tried again and again: give "
+                        "the same command when they can be read, and the run goes on."
+                    ) from error
                 self._note(here, error)
         raise SourceError(
             f"a source of pictures must hold a readable one, but all {count} are bad "

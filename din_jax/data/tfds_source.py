@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from din_jax.data.retries import patiently
 from din_jax.data.sources import SourceError
 
 _ALIASES = {  # short names: the folders to look for, first found first taken
@@ -60,7 +61,7 @@ class TfdsSource:
         return self._count
 
     def __getitem__(self, index: int) -> bytes:
-        return self._data[index][self._key]
+        return patiently(lambda: self._data[index][self._key], self.name(index))
 
     def name(self, index: int) -> str:
         return f"{self.folder}:{self.split} {index}"

@@ -122,7 +122,7 @@ def draw(
                 drawn += _draw_run(axis, curves, key, label, i, last, window)
             axis.set(title=title, xlabel="Training step", ylabel=unit, xlim=(0, max(last, 1)))
             axis.set_yscale("log")
-            _label_plainly(axis.yaxis)
+            label_plainly(axis.yaxis)
             axis.grid(True, which="both", color="0.9", linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
         if not drawn:
@@ -143,7 +143,7 @@ def draw(
     return output
 
 
-def _label_plainly(axis) -> None:
+def label_plainly(axis) -> None:
     """0.2 instead of 2 x 10^-1, at the ticks that matplotlib would label."""
     from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
 

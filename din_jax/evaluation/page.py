@@ -21,7 +21,8 @@ table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .3rem .6rem; text-align: right; vertical-align: middle; }
 th:first-child, td:first-child { text-align: left; }
 .numbers tr + tr { border-top: 1px solid #ddd; }
-.numbers td small { color: #666; display: block; white-space: nowrap; }
+.numbers td small { color: #666; font-size: 11px; font-weight: 400; display: block;
+  white-space: nowrap; }
 .best { font-weight: 600; }
 .wide { overflow-x: auto; }
 .pictures td, .pictures th { padding: 2px; text-align: center; font-size: 12px; }

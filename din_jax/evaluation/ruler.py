@@ -16,8 +16,10 @@ from din_jax.data.decoding import load_image
 from din_jax.data.outputs import digest, file_digest
 from din_jax.evaluation.judges import Judged, judge, patch_projections
 from din_jax.evaluation.metrics import PerceptualMetrics
+from din_jax.evaluation.perceptual import LPIPS
 from din_jax.evaluation.pictures import Named, square
 from din_jax.files import write_atomically
+from din_jax.weights.lpips import LPIPSWeights
 from din_jax.weights.vgg19 import VGGWeights
 
 Grid = Sequence[Sequence[Path | None]]
@@ -31,6 +33,7 @@ class Ruler:
       vgg: the network, to relu4_1.
       contents, styles: pictures of any size.
       size: side of the squares, pixels.
+      lpips: to measure that distance to the content too.
       kept: file where numbers are kept, so that the same picture is never measured twice; None
         keeps none.
     """
@@ -43,9 +46,11 @@ class Ruler:
         *,
         size: int,
         kept: Path | None = None,
+        lpips: LPIPSWeights | None = None,
     ):
         self.metrics = PerceptualMetrics(vgg, more=True, batch=4)
-        self.names = (*self.metrics.names, *Judged._fields)
+        self._lpips = None if lpips is None else LPIPS(lpips)
+        self.names = (*self.metrics.names, *Judged._fields, *(["lpips"] if lpips else []))
         self.contents = [square(x.image, size) for x in contents]
         self.styles = [square(x.image, size) for x in styles]
         self.size = size
@@ -98,7 +103,11 @@ class Ruler:
         targets = [self._style_targets[j] for j in styles]
         losses = self.metrics.losses(images, [target] * len(images), targets)
         return [
-            [*loss, *judge(image, content, self._patches[j])]
+            [
+                *loss,
+                *judge(image, content, self._patches[j]),
+                *([self._lpips(image, content)] if self._lpips else []),
+            ]
             for loss, image, j in zip(losses, images, styles, strict=True)
         ]
 

@@ -38,10 +38,14 @@ COLUMNS = {
     "patches": Column(
         "patches", "lower", "sliced Wasserstein distance of patches to the style, levels of 255"
     ),
+    "lpips": Column(
+        "LPIPS", "lower", "perceptual distance to the content, AlexNet's, version 0.1"
+    ),
 }  # fmt: skip
-ABSENT = (
-    "LPIPS, FID and ArtFID need the published weights of other networks than VGG-19; this program "
-    "has no reader of them, so that they are not in the table."
+NO_LPIPS = "LPIPS is left out, for its published weights are not there (see --lpips)."
+NO_ARTFID = (
+    "FID and ArtFID are left out: they need an Inception network's published weights, which this "
+    "program does not read."
 )
 
 
@@ -159,7 +163,8 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "s, MB: time of a picture whose style is known, on this machine as it was then, and "
             "memory that its compiled program takes beside input and output."
         )
-    return [*sentences, ABSENT]
+    absent = [] if "lpips" in rows[0].means else [NO_LPIPS]
+    return [*sentences, *absent, NO_ARTFID]
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

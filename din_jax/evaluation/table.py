@@ -43,6 +43,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--limit", type=int, default=12, help="most pairs that the page shows")
     add("--draws", type=int, default=2000, help="of the bootstrap")
     add("--vgg", default="", help="VGG-19 weights; default: searched for, or downloaded")
+    add("--lpips", default="", help="folder of LPIPS's published weights, alexnet-owt-7be5be79.pth "
+        "and alex.pth; default: lpips in the user's cache, left out where they are not there")
     add("--random", action="store_true", help="seeded random features in the place of VGG-19's: "
         "for a first look without the file, to be compared with themselves alone")
     add("--overwrite", action="store_true", help="replace whatever file has the name of one")
@@ -82,6 +84,7 @@ def run(flags: argparse.Namespace) -> None:
         from din_jax.evaluation.pictures import find_images
         from din_jax.inference.cache import keep_programs
         from din_jax.weights import vgg19_of
+        from din_jax.weights.lpips import find_lpips
 
     pattern = flags.pattern and check_pattern(flags.pattern)
     keep_programs()
@@ -90,6 +93,7 @@ def run(flags: argparse.Namespace) -> None:
     grids = {name: find_pairs(path, contents, styles, pattern) for name, path in folders.items()}
     loss = LossConfig(network="random" if flags.random else "vgg19")
     vgg = vgg19_of(Config(loss=loss), STYLE_LAYERS, flags.vgg)
+    lpips = find_lpips(flags.lpips)
     with Outputs(flags.output) as outputs:
         _refuse_foreign(outputs, flags.overwrite)
         costs = {}
@@ -100,7 +104,7 @@ def run(flags: argparse.Namespace) -> None:
         kept = outputs.folder / KEPT
         tables = compare(
             grids, contents, styles, vgg, size=flags.size, costs=costs, kept=kept,
-            draws=flags.draws, limit=flags.limit, random=flags.random,
+            draws=flags.draws, limit=flags.limit, random=flags.random, lpips=lpips,
         )  # fmt: skip
         for name, text in tables.items():
             outputs.write(name, "", text.encode())
@@ -155,6 +159,7 @@ def compare(
     draws: int = 2000,
     limit: int = 12,
     random: bool = False,
+    lpips=None,
 ) -> dict[str, str]:
     """File name to text of the tables and the page; arguments as of `Ruler` and the flags."""
     from tqdm import tqdm
@@ -174,7 +179,7 @@ def compare(
         [Named(name, read_picture(path, size)) for name, path in zip(names_of(x), x, strict=True)]
         for x in (contents, styles)
     ]
-    ruler = Ruler(vgg, *sides, size=size, kept=kept)
+    ruler = Ruler(vgg, *sides, size=size, kept=kept, lpips=lpips)
     count = sum(path is not None for grid in grids.values() for row in grid for path in row)
     with tqdm(total=count, desc="measured", unit="picture", disable=None, leave=False) as bar:
         numbers = ruler.measure(grids, bar.update)

@@ -39,8 +39,8 @@ class Expected:
 
     def __init__(self, reference: Reference, encodes: bool):
         self.sizes = sizes = (*SIZES, MEASURED)
-        self.contents = [_pictures(SyntheticContent, *size) for size in sizes]
-        self.styles = [_pictures(SyntheticStyle, *size) for size in sizes]
+        drawn = [pictures(*size) for size in sizes]
+        self.contents, self.styles = map(list, zip(*drawn, strict=True))
         self.codes = [
             reference.encode(style) if encodes else _drawn_code(reference, len(style))
             for style in self.styles
@@ -60,10 +60,10 @@ class Expected:
         """Raises UserError unless a content network paints what the engine does."""
         for row in zip(self.sizes, self.contents, self.codes, self.painted, strict=True):
             size, content, code, painted = row
-            _require(_largest(paint(content, code) - painted), what, size)
+            _require(largest(paint(content, code) - painted), what, size)
         one = {name: value[:1] for name, value in self.codes[-1].items()}
         away = paint(self.contents[-1], one)[:1] - self.painted[-1][:1]
-        _require(_largest(away), f"{what}, one code for all", self.sizes[-1])
+        _require(largest(away), f"{what}, one code for all", self.sizes[-1])
 
     def largest_painted(self, encode: Encode | None, paint: Paint) -> np.ndarray:
         """The largest pictures, painted where either half is a file's or the engine's."""
@@ -73,7 +73,7 @@ class Expected:
     def difference(self, painted: np.ndarray) -> Difference:
         """That of `largest_painted` from the engine's."""
         away = np.abs(255.0 * (painted - self.painted[-1]))
-        return Difference(_largest(away), float(away.mean()))
+        return Difference(largest(away), float(away.mean()))
 
     def require_near(self, difference: Difference, storage: str, what: str) -> None:
         """Raises UserError for a file of rounded weights that paints another picture."""
@@ -85,11 +85,15 @@ class Expected:
             )
 
 
-def _pictures(source: type, count: int, rows: int, columns: int) -> np.ndarray:
-    """Drawn pictures, float32 [count, rows, columns, 3] in [0, 1]."""
-    drawn = source(size=max(rows, columns, 64))
-    sized = [Image.fromarray(drawn[i]).resize((columns, rows)) for i in range(count)]
-    return np.stack([np.asarray(x, np.float32) for x in sized]) / np.float32(255)
+def pictures(count: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn contents and styles, float32 [count, rows, columns, 3] in [0, 1]."""
+
+    def draw(source: type) -> np.ndarray:
+        drawn = source(size=max(rows, columns, 64))
+        sized = [Image.fromarray(drawn[i]).resize((columns, rows)) for i in range(count)]
+        return np.stack([np.asarray(x, np.float32) for x in sized]) / np.float32(255)
+
+    return draw(SyntheticContent), draw(SyntheticStyle)
 
 
 def _drawn_code(reference: Reference, count: int) -> dict[str, np.ndarray]:
@@ -105,13 +109,13 @@ def _drawn_code(reference: Reference, count: int) -> dict[str, np.ndarray]:
     return code
 
 
-def _largest(difference: np.ndarray) -> float:
+def largest(difference: np.ndarray) -> float:
     """The largest absolute value; of no number, infinity."""
     return float(np.abs(difference).max()) if np.isfinite(difference).all() else float("inf")
 
 
 def _relative(found: np.ndarray, expected: np.ndarray) -> float:
-    return _largest(np.asarray(found) - expected) / max(1.0, _largest(expected))
+    return largest(np.asarray(found) - expected) / max(1.0, largest(expected))
 
 
 def _require(error: float, what: str, size: tuple[int, ...]) -> None:

@@ -58,10 +58,21 @@ def write_folder(
     folder: Path,
     loaded: LoadedModel,
     onnx: Sequence[OnnxFile],
-    stablehlo: Mapping[str, bytes],
+    others: Mapping[str, Mapping[str, bytes]],
     bank: StyleBank | None,
 ) -> dict[str, Any]:
-    """Writes all files, the description last; what it holds."""
+    """Writes all files, the description last.
+
+    Args:
+      folder: where.
+      loaded: the model.
+      onnx: its ONNX files.
+      others: data by part, of the formats whose names are what files end in.
+      bank: styles that go with it.
+
+    Returns:
+      What the description holds.
+    """
     shapes = code_shapes(loaded.model)
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -76,14 +87,13 @@ def write_folder(
         "longest_style": LONGEST_STYLE,
         "largest_style": LARGEST_STYLE,
         "onnx": {},
-        "stablehlo": {},
     }
     for file in onnx:
         levels = {"largest": file.difference.largest, "mean": file.difference.mean}
         entry = _written(folder / file.name, file.data) | {"levels": levels}
         about["onnx"].setdefault(file.part, {})[file.storage] = entry
-    for part, data in stablehlo.items():
-        about["stablehlo"][part] = _written(folder / f"{part}.stablehlo", data)
+    for kind, files in others.items():
+        about[kind] = {part: _written(folder / f"{part}.{kind}", x) for part, x in files.items()}
     if bank is not None:
         bank.save(folder / BANK)
         about["bank"] = BANK

@@ -11,6 +11,7 @@ from din_jax.export.onnx_files import OnnxFile, onnx_files
 from din_jax.export.reference import Reference
 from din_jax.export.stablehlo import stablehlo_files
 from din_jax.export.style import why_not
+from din_jax.export.tflite import tflite_files
 from din_jax.export.times import in_turns
 from din_jax.lite.sessions import ContentNetwork, StyleEncoder
 from din_jax.weights.find import find_vgg19
@@ -46,25 +47,33 @@ class Exported:
 
     Args:
       loaded: the model.
-      formats: some of "onnx" and "stablehlo".
+      formats: some of "onnx", "stablehlo" and "tflite".
       storages: of weights in ONNX files.
+      side: px, of the square pictures that LiteRT's files take.
 
     Attributes:
       onnx: files.
-      stablehlo: data by part.
+      stablehlo, tflite: data by part.
       notes: sentences on what is not exported.
 
     Raises:
       UserError: a network that is not exported, or a file that is not equal.
     """
 
-    def __init__(self, loaded: LoadedModel, formats: Sequence[str], storages: Sequence[str]):
-        self._reference = Reference(loaded)
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        formats: Sequence[str],
+        storages: Sequence[str],
+        side: int = 256,
+    ):
+        self._loaded, self._reference = loaded, Reference(loaded)
         self._encodes = loaded.has_encoder and not loaded.config.model.styles
         self._expected = Expected(self._reference, self._encodes)
         self.notes: list[str] = []
         self.onnx: list[OnnxFile] = []
         self.stablehlo: dict[str, bytes] = {}
+        self.tflite: dict[str, bytes] = {}
         if "onnx" in formats:
             about = {"model": loaded.source.stem, "fingerprint": loaded.fingerprint}
             self.onnx = onnx_files(self._reference, self._expected, storages, about)
@@ -72,6 +81,8 @@ class Exported:
                 self.notes.append(f"there is no style.onnx, for {reason}.")
         if "stablehlo" in formats:
             self.stablehlo = stablehlo_files(self._reference, self._expected, self._encodes)
+        if "tflite" in formats:
+            self.tflite = tflite_files(self._reference, side, self._encodes)
 
     def rows(self, sides: Sequence[int] = (), vgg: str = "") -> list[Row]:
         """What each file takes and differs by, below JAX, a part after the other.
@@ -83,7 +94,8 @@ class Exported:
         losses = self._style_losses(vgg) if vgg else {}
         times = {side: self._times(side) for side in sides}
         files = {file.name: (file.part, len(file.data), file.difference) for file in self.onnx}
-        files |= {f"{part}.stablehlo": (part, len(x), None) for part, x in self.stablehlo.items()}
+        for kind, found in (("stablehlo", self.stablehlo), ("tflite", self.tflite)):
+            files |= {f"{part}.{kind}": (part, len(x), None) for part, x in found.items()}
         rows = []
         for part in ("content", "style"):
             own = {name: facts for name, facts in files.items() if facts[0] == part}
@@ -111,14 +123,15 @@ class Exported:
 
     def _times(self, side: int) -> dict[str, float]:
         """Milliseconds of one picture by every ONNX file and by JAX, in turns."""
+        reference = Reference(self._loaded, hurried=False)
         rng = np.random.default_rng(0)
         picture = rng.random((1, side, side, 3), np.float32)
         code = {name: value[:1] for name, value in self._expected.codes[0].items()}
         calls: dict[str, Callable[[], object]] = {}
         if any(file.part == "content" for file in self.onnx):
-            calls[f"{ENGINE}, content"] = lambda: self._reference.paint(picture, code)
+            calls[f"{ENGINE}, content"] = lambda: reference.paint(picture, code)
         if any(file.part == "style" for file in self.onnx):
-            calls[f"{ENGINE}, style"] = lambda: self._reference.encode(picture)
+            calls[f"{ENGINE}, style"] = lambda: reference.encode(picture)
         for file in self.onnx:
             if file.part == "content":
                 paint = ContentNetwork(file.data)

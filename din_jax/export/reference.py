@@ -32,23 +32,38 @@ def nested_code(flat: FlatCode) -> StyleCode:
     return {x: LayerCode(flat[f"{x}.kernel"], flat[f"{x}.bias"]) for x in levels}
 
 
+# Compiled in a sixth of the time, before it runs a moment: what compares is run once. These are
+# tests' flags too (tests/conftest.py); they change no meaning.
+HURRIED = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+
+
 class Reference:
     """A model's two halves as functions of arrays, batch norms folded as the engine folds them.
 
     Pictures are float32 [B, H, W, 3], RGB in [0, 1], of any size from 32 pixels; each size is
     compiled once.
 
+    Args:
+      loaded: the model.
+      hurried: whether little time goes into compiling, on CPU; not for what is timed.
+
     Attributes:
       network: that of the engine.
       shapes: of one style's code, `code.LEVEL.kernel` and so on.
     """
 
-    def __init__(self, loaded: LoadedModel):
+    def __init__(self, loaded: LoadedModel, *, hurried: bool = True):
         self.network = for_inference(loaded.model)
         self.shapes = code_shapes(self.network)
         self._graph, state = nnx.split(self.network)
         self._state = nnx.to_pure_dict(state)
-        self._encode, self._paint = jax.jit(self.encoding), jax.jit(self.painting)
+        options = HURRIED if hurried and jax.default_backend() == "cpu" else None
+        self._encode = jax.jit(self.encoding, compiler_options=options)
+        self._paint = jax.jit(self.painting, compiler_options=options)
 
     def encoding(self, state: dict, style: Array) -> FlatCode:
         """What `encode` compiles; `state` is `arrays`."""

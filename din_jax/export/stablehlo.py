@@ -15,7 +15,7 @@ from jax import export
 from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import UserError
 from din_jax.export.checks import Expected
-from din_jax.export.reference import Reference
+from din_jax.export.reference import HURRIED, Reference
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -59,7 +59,8 @@ def _exported(function: Callable, *arguments) -> bytes:
 
 
 def _called(data: bytes) -> Callable:
-    call = jax.jit(export.deserialize(bytearray(data)).call)
+    options = HURRIED if jax.default_backend() == "cpu" else None
+    call = jax.jit(export.deserialize(bytearray(data)).call, compiler_options=options)
 
     def run(pictures: np.ndarray, code=None):
         if code is None:

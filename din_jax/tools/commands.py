@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": ("din_jax.evaluation.compare", "several models' pictures of the same pairs"),
     "curves": ("din_jax.evaluation.curves", "several runs' losses over their steps"),
     "table": ("din_jax.evaluation.table", "several programs on the same pairs, with intervals"),
+    "paper": ("din_jax.evaluation.paper.__main__", "a figure of the papers, and what was found"),
     "texture": ("din_jax.evaluation.texture", "whose texture is on flat pictures"),
     "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
     "rivals": ("din_jax.evaluation.rivals.command", "paints as Gatys, AdaIN, WCT, style swap do"),
@@ -36,6 +37,8 @@ COMMANDS = {
     "bench": ("din_jax.tools.rates", "pictures a second, and the memory that they take"),
     "convolutions": ("din_jax.tools.bench", "times every dynamic convolution in every form"),
     "accelerator": ("din_jax.tools.accelerator", "all measurements on a GPU, in nine minutes"),
+    "report": ("din_jax.tools.report", "a run's curves, pictures and settings as one page"),
+    "plan": ("din_jax.tools.plan", "what a training run will need on many devices"),
     "page": ("din_jax.tools.page", "writes a web page that paints in the browser"),
     "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),
 }

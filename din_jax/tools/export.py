@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from din_jax.command_line import Parser, check_least
+from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import exit_status, loading
 
-FORMATS = ("onnx", "stablehlo")
+FORMATS = ("onnx", "stablehlo", "tflite")
 STORAGES = ("float32", "float16", "int8")
 
 
@@ -32,7 +33,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default="",
         help="styles that go with it; default: the program's own, or those of the model's table",
     )
-    add("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="default: all")
+    add(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=list(FORMATS[:2]),
+        help="default: onnx stablehlo; tflite takes litert-converter and ai-edge-litert",
+    )
+    add("--side", type=int, default=256, metavar="PX", help="of square pictures, for tflite alone")
     add(
         "--storages",
         nargs="+",
@@ -58,19 +66,26 @@ def run(flags: argparse.Namespace) -> None:
     """Exports as the flags say."""
     folder = Path(flags.output).expanduser()
     if flags.times:
-        check_least(flags, " px", times=32)
+        check_least(flags, " px", times=SMALLEST_SIDE)
+    check_least(flags, " px", side=SMALLEST_SIDE)
     with loading():
         from din_jax.export.folder import bank_of, require_free, write_folder
         from din_jax.export.model import Exported
         from din_jax.export.report import document, table
+        from din_jax.export.tflite import require_converter
+        from din_jax.inference.cache import keep_programs
         from din_jax.weights.models import load_model
 
+    keep_programs()
     require_free(folder, flags.overwrite)
+    if "tflite" in flags.formats:
+        require_converter()
     loaded = load_model(flags.model, step=flags.step, vgg=flags.vgg)
     bank = bank_of(loaded, flags.bank)
-    exported = Exported(loaded, flags.formats, flags.storages)
+    exported = Exported(loaded, flags.formats, flags.storages, flags.side)
     rows = exported.rows(flags.times, flags.vgg)
-    about = write_folder(folder, loaded, exported.onnx, exported.stablehlo, bank)
+    others = {"stablehlo": exported.stablehlo, "tflite": exported.tflite}
+    about = write_folder(folder, loaded, exported.onnx, others, bank)
     if flags.json:
         print(json.dumps(document(folder, about, rows), indent=2))
     else:

@@ -22,6 +22,11 @@ _CONFIG = define_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: checkpoints, metrics, pictures.")
 
 
+_PROFILE = flags.DEFINE_integer(
+    "profile", 0, "Writes a trace of so many steps to WORKDIR/profile, of the second call on."
+)
+
+
 def parse(argv: list[str]) -> list[str]:
     """Flags; every complaint of absl and ml_collections becomes one sentence."""
     rest = parse_flags(argv, _CONFIG)
@@ -31,6 +36,8 @@ def parse(argv: list[str]) -> list[str]:
         raise UserError(
             "--workdir must name the run's directory, but is empty; give one, such as runs/din."
         )
+    if _PROFILE.value < 0:
+        raise UserError(f"--profile must be at least 0 steps, not {_PROFILE.value}.")
     cluster.check()
     return rest
 
@@ -46,11 +53,20 @@ def train(_: list[str]) -> int:
     with cluster.together():
         # Imported here: --help and a bad setting are answered before the libraries are loaded.
         with loading():
+            from din_jax.tools.utilization import work_of
             from din_jax.training.loop import Trainer
-        trainer = Trainer(config, Path(_WORKDIR.value))
+            from din_jax.training.measures import Tracing
+        trainer = Trainer(config, Path(_WORKDIR.value), _command(sys.argv))
+        trainer.measures.work = work_of(trainer)
+        trainer.tracing = Tracing(trainer.run / "profile", _PROFILE.value)
         stop_if_interrupted()
         trainer.train()
     return 0
+
+
+def _command(arguments: list[str]) -> list[str]:
+    """What a user typed, as far as Python tells."""
+    return ["python", *arguments] if arguments[0].endswith(".py") else arguments
 
 
 def _without_local(arguments: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import HostFeed, ResidentFeed
+from din_jax.training.measures import Measures, Tracing
 from din_jax.training.mesh import (
     batch_sharding,
     local_batch,
@@ -25,8 +27,10 @@ from din_jax.training.mesh import (
     state_shardings,
 )
 from din_jax.training.optimizer import make_optimizer
+from din_jax.training.page import note_start, write_page
 from din_jax.training.reports import Average, Reports, Window, finite
 from din_jax.training.rows import with_rows
+from din_jax.training.schedule import rows_of_the_stop, until_a_report
 from din_jax.training.setup import held_out, load_loss_network
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import Objective, make_eval_step, make_train_step
@@ -39,10 +43,11 @@ class Trainer:
     Args:
       config: the run's settings.
       run: its directory; one that holds checkpoints of the same settings is resumed.
+      command: that started it, for its report.
     """
 
-    def __init__(self, config: Config, run: Path):
-        self.config, self.run = config, run
+    def __init__(self, config: Config, run: Path, command: Sequence[str] = ()):
+        self.config, self.run, self.command = config, run, command
         self._began = time.monotonic()
         self.mesh = make_mesh(config.train.fsdp)
         local_batch(config.train.batch, config.train.accumulate)  # refuses what does not divide it
@@ -71,8 +76,9 @@ class Trainer:
             abstract,
             self.shardings,
         )
-        step = make_train_step(self.network, objective, self.optimizer, config)
-        self._steps = Steps(step, self.feed.draw, self.shardings, whole)
+        self.step = make_train_step(self.network, objective, self.optimizer, config)
+        self.measures, self.tracing = Measures(), Tracing(run / "profile", 0)
+        self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
         self._evaluate = jax.jit(
             make_eval_step(self.network, objective, config), out_shardings=whole
         )
@@ -127,6 +133,8 @@ class Trainer:
             dropped=() if resumed == config.steps else kept.get("of the end", ()),
         )  # fmt: skip
         checkpoints.say = reports.say
+        if jax.process_index() == 0:
+            note_start(self.run, self.command)
         reports.say(self._headline(state, resumed))
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -139,7 +147,8 @@ class Trainer:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             with contextlib.ExitStack() as closing:  # each of them, whatever another raises
-                for each in (self.feed, reports, checkpoints):
+                closing.callback(self._report)
+                for each in (self.feed, reports, checkpoints, self.tracing):
                     closing.callback(each.close)
         if int(state.step) < config.steps:
             print(f"Stopped at step {int(state.step)}, saved. The same command goes on from there.")
@@ -156,6 +165,13 @@ class Trainer:
         if checkpoints.latest() is None:
             return self.initial_state(), {}
         return checkpoints.restore(self.abstract, iterator), checkpoints.reports()
+
+    def _report(self):
+        if jax.process_index() == 0:
+            try:
+                write_page(self.run)
+            except (OSError, UserError) as error:
+                print(f"Warning: no report.html ({error}).")
 
     def _on_signal(self, number, frame):
         if self._stop:
@@ -177,13 +193,17 @@ class Trainer:
         end = self._began + 60 * config.minutes if config.minutes else math.inf
         last = step >= config.steps
         while not last:
-            steps = self._until_a_report(step)
-            with jax.default_matmul_precision(config.products):
+            steps = until_a_report(config, step)
+            began = time.monotonic()
+            taken = self.feed.take(steps)
+            ready = time.monotonic()
+            with self.tracing.call(steps), jax.default_matmul_precision(config.products):
                 state, sums, done = self._steps(
-                    state, steps, self.feed.take(steps), self.feed.arrays, self.vgg, self.frozen
+                    state, steps, taken, self.feed.arrays, self.vgg, self.frozen
                 )
-            # The only words from the device: those of the whole call, once it has ended.
-            sums, done = jax.device_get((sums, done))
+                # The only words from the device: those of the whole call, once it has ended.
+                sums, done = jax.device_get((sums, done))
+            self.measures.add(ready - began, time.monotonic() - ready, int(done))
             window.add({name: float(value) for name, value in sums.items()}, int(done))
             step += int(done)
             reports.advance(int(done))
@@ -198,17 +218,7 @@ class Trainer:
             stop = on_any_process(self._stop or time.monotonic() >= end)
             last = step >= config.steps or stop
             if step % config.log_every == 0 or last:
-                now = time.monotonic()
-                speed = window.count * config.batch / (now - window.since)
-                # A stop leaves the window open: the resumed run writes its row.
-                if skipped := round(window.sum("skipped")):
-                    reports.say(
-                        f"step {step}: {skipped} of {window.count} steps skipped, for their "
-                        f"gradient's norm was above {self.config.optim.skip_above:g}"
-                    )
-                means = window.take() if step % config.log_every == 0 else window.means()
-                reports.scalars(step, "train", means | {"images_per_second": speed})
-                reports.progress(means, speed)
+                self._row(step, window, reports)
             saving = step % config.checkpoint_every == 0 or last
             if step % config.validate_every == 0 or saving:
                 paused = time.monotonic()
@@ -226,21 +236,26 @@ class Trainer:
                 window.since += time.monotonic() - paused
         return state
 
-    def _until_a_report(self, step: int) -> int:
-        """Steps of the next call: up to `steps_per_call`, none past what is to be reported."""
-        c = self.config.train
-        ends = [c.steps] + [
-            step - step % every + every
-            for every in (c.log_every, c.validate_every, c.checkpoint_every)
-        ]
-        return min(c.steps_per_call, min(ends) - step)
+    def _row(self, step: int, window: Window, reports: Reports):
+        """Tells and writes the means of the window."""
+        c = self.config
+        speed = window.count * c.train.batch / (time.monotonic() - window.since)
+        if skipped := round(window.sum("skipped")):
+            reports.say(
+                f"step {step}: {skipped} of {window.count} steps skipped, for their gradient's "
+                f"norm was above {c.optim.skip_above:g}"
+            )
+        # A stop leaves the window open: the resumed run writes its row.
+        means = window.take() if step % c.train.log_every == 0 else window.means()
+        measured = {"images_per_second": speed} | self.measures.take()
+        if advice := self.measures.advice(measured["input_share"]):
+            reports.say(f"step {step}: {advice}")
+        reports.scalars(step, "train", means | measured)
+        reports.progress(means, speed)
 
     def _kept(self, step: int, window: dict) -> dict:
-        """What a checkpoint keeps of the tables: the open window, and whose rows of this step an
-        uninterrupted run would not have."""
-        c = self.config.train
-        asked = {"train": (c.log_every,), "validation": (c.validate_every, c.checkpoint_every)}
-        extra = [name for name, every in asked.items() if all(step % n for n in every)]
+        """What a checkpoint keeps of the tables, beside the state."""
+        extra = rows_of_the_stop(self.config.train, step)
         return {"window": window, "of the end": extra, "rollbacks": self.feed.attempt}
 
     def _rolled_back(

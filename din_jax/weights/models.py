@@ -258,7 +258,7 @@ def without_paths(config: Config) -> Config:
     drawn |= {f"{side}_validation": "" for side in ("content", "style")}
     return dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, **drawn),
+        data=dataclasses.replace(config.data, **drawn, kept_folder=""),
         loss=dataclasses.replace(config.loss, weights=""),
         train=dataclasses.replace(config.train, initialize=""),
     )

@@ -1,10 +1,14 @@
 """Bad records are replaced by good ones, the same in every run."""
 
+import errno
 import logging
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from din_jax.data import retries
 from din_jax.data.folders import FolderSource
 from din_jax.data.reader import ImageReader
 from din_jax.data.sources import SourceError
@@ -36,3 +40,50 @@ def test_file_that_disappears_is_replaced(flat_folder):
     reader = ImageReader(FolderSource(folder))
     (folder / "1.png").unlink()
     assert np.asarray(reader.read(1))[0, 0, 0] == 2
+
+
+@pytest.fixture
+def flaky(flat_folder, monkeypatch):
+    """A reader of eight files that fail as often as `failures` says, and its pauses."""
+    reader, pauses = ImageReader(FolderSource(flat_folder("store", 8))), []
+    failures: dict[str, int] = {}
+    read = Path.read_bytes
+
+    def failing(path):
+        if failures.get(path.name, 0) > 0:
+            failures[path.name] -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
+    return reader, failures, pauses
+
+
+def test_a_store_that_fails_now_and_then_is_asked_again(flaky, caplog):
+    reader, failures, pauses = flaky
+    failures["1.png"] = 3
+    assert np.asarray(reader.read(1))[0, 0, 0] == 1 and not reader.bad
+    assert pauses == list(retries.PAUSES) and "Input/output error" in caplog.text
+
+
+def test_a_picture_that_stays_unreadable_is_replaced_and_counted(flaky):
+    reader, failures, pauses = flaky
+    failures |= {f"{i}.png": 99 for i in (1, 2, 3)}
+    assert np.asarray(reader.read(1))[0, 0, 0] == 4 and len(reader.bad) == 3
+    assert len(pauses) == 9
+    assert np.asarray(reader.read(1))[0, 0, 0] == 4 and len(pauses) == 9  # not asked again
+
+
+def test_a_store_that_is_gone_ends_in_a_sentence(flaky):
+    reader, failures, pauses = flaky
+    failures |= {f"{i}.png": 99 for i in range(8)}
+    with pytest.raises(SourceError, match="must stay readable.*Nor are the 3 before it"):
+        reader.read(0)
+    assert len(pauses) == 12
+
+
+def test_what_no_try_mends_is_tried_once(flaky, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        retries.patiently((tmp_path / "none").read_bytes, "none")
+    assert flaky[2] == []

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from din_jax.tools.cluster import GONE_AFTER
+from din_jax.training.measures import COLUMNS
 from din_jax.weights.runs import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -41,23 +42,26 @@ def start(run: Path, *arguments: str, log: str = "log") -> subprocess.Popen:
 def numbers(run: Path) -> dict[tuple[str, str], float]:
     with open(run / "metrics.csv", newline="") as file:
         rows = [(row["step"], row["name"], row["value"]) for row in csv.DictReader(file)]
-    return {(step, name): float(x) for step, name, x in rows if "images_per" not in name}
+    return {(step, name): float(x) for step, name, x in rows if not name.endswith(COLUMNS)}
 
 
 def wait_for_a_step(run: Path, process: subprocess.Popen, step: str = "2"):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while not (run / "metrics.csv").exists() or (step, "train/total") not in numbers(run):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_local_processes_train_like_one(tmp_path, count):
+SPLIT = ("--config.train.fsdp=2", "--config.train.shard=kernel$")
+
+
+@pytest.mark.parametrize("count,layout", [(2, ()), (4, ()), (2, SPLIT)])
+def test_local_processes_train_like_one(tmp_path, count, layout):
     few = ("--config.train.steps=3", "--config.train.validate_every=3")
     one, several = tmp_path / "one", tmp_path / "several"
-    for run, more in ((one, ()), (several, (f"--local_processes={count}",))):
+    for run, more in ((one, ()), (several, (f"--local_processes={count}", *layout))):
         process = start(run, *few, *more)
-        assert process.wait(400) == 0, (tmp_path / "log").read_text()[-3000:]
+        assert process.wait(1800) == 0, (tmp_path / "log").read_text()[-3000:]
     said = (tmp_path / "log").read_text()
     assert f"new run, {count} cpu device(s)" in said and said.count("Finished step 3") == 1
     expected, got = numbers(one), numbers(several)
@@ -76,7 +80,7 @@ def test_a_signal_to_the_launcher_stops_all_saved(tmp_path):
     process = start(run, "--local_processes=2", "--config.train.steps=100000")
     wait_for_a_step(run, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(120) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert process.wait(600) == 0, (tmp_path / "log").read_text()[-3000:]
     (step,) = (int(path.name) for path in (run / "checkpoints").iterdir())
     assert f"Stopped at step {step}, saved." in (tmp_path / "log").read_text()
 

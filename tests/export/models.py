@@ -32,8 +32,8 @@ SMALL = {
 }
 
 
-def small_model(**settings) -> LoadedModel:
-    """A model in eval mode; `settings` go over SMALL."""
+def small_variables(**settings) -> tuple[Config, dict]:
+    """A config, SMALL with `settings` over it, and arrays for it."""
     config = Config.from_dict({"data": {"resize": 64, "crop": 32}, "model": SMALL | settings})
     rng = np.random.default_rng(5)
     abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, rngs=nnx.Rngs(0)))
@@ -52,7 +52,13 @@ def small_model(**settings) -> LoadedModel:
     # The last convolution paints about gray, so that little of a picture is clipped.
     params["decoder"]["output"]["kernel"] *= 0.02
     stats = jax.tree.map_with_path(running, nnx.to_pure_dict(nnx.state(abstract, nnx.BatchStat)))
-    network = build_model(config, {"params": params, "batch_stats": stats})
+    return config, {"params": params, "batch_stats": stats}
+
+
+def small_model(**settings) -> LoadedModel:
+    """The same as a model in eval mode."""
+    config, variables = small_variables(**settings)
+    network = build_model(config, variables)
     return LoadedModel(config, network, 7, Path("small"), {}, None, "f" * 64)
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from din_jax.config import OptimConfig
 from din_jax.errors import UserError
+from din_jax.training.measures import COLUMNS
 from din_jax.training.mesh import local_batch, make_mesh, parameter_path, state_shardings
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import TrainState
@@ -63,7 +64,7 @@ def numbers(run: Path) -> dict[tuple[str, str], float]:
     return {
         (row["step"], row["name"]): float(row["value"])
         for row in rows
-        if "images_per_second" not in row["name"]
+        if not row["name"].endswith(COLUMNS)
     }
 
 

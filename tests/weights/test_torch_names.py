@@ -43,6 +43,9 @@ CONFIGS = {
     "deformable": dataclasses.replace(SMALL, transform="deformable", dynamic_kernel=3),
     "default": ModelConfig(),
     "vgg": ADAIN,
+    "linear": ModelConfig(
+        code="linear", style_encoder="content", normalizer="linear", widths=(2, 4, 6)
+    ),
     "table": ModelConfig(
         code="cin", style_encoder="none", styles=("a", "b"), widths=(2, 4, 6), normalizer="batch"
     ),

@@ -29,7 +29,9 @@ from din_jax.files import write_atomically
 from din_jax.inference.engine import Engine
 from din_jax.training.loop import Trainer
 from din_jax.weights import VGGWeights, vgg19_of
+from din_jax.weights.find import find_vgg19
 from din_jax.weights.models import load_model
+from din_jax.weights.opening import sha256_of
 from din_jax.weights.runs import ModelError, choose_step
 
 # Minutes on a CPU: narrow maps, 64 pixels, some steps. Nets read VGG-19's (or the random
@@ -44,12 +46,14 @@ SHORT = Config(
 )
 # The paper's recipe and lengths, for a GPU or TPU.
 FULL = dataclasses.replace(PAPER, name="full")
-# What AdaIN and WCT need of the lightweight network: norms would erase what they copy.
+# What AdaIN, WCT and the linear transformation need of the lightweight network: norms would erase
+# what they read.
 NO_NORMS = {"encoder_norm": "none", "decoder_norm": "none"}
 METHODS: dict[str, dict[str, Any]] = {
     "DIN": {},
     "AdaIN": {"code": "adain", "style_encoder": "content", **NO_NORMS},
     "WCT": {"code": "wct", "style_encoder": "content", "normalizer": "whitening", **NO_NORMS},
+    "linear": {"code": "linear", "style_encoder": "content", "normalizer": "linear", **NO_NORMS},
 }
 
 
@@ -127,8 +131,9 @@ class Bench:
 
     def train(self, config: Config) -> Path:
         """The finished run of a config, trained if the cache has it not."""
-        # Where the weights' file lies is no part of what a run is.
-        told = dataclasses.replace(config, loss=dataclasses.replace(config.loss, weights=""))
+        # A run is of its weights, not of where their file lies.
+        loss = dataclasses.replace(config.loss, weights=self._weights)
+        told = dataclasses.replace(config, loss=loss)
         run = self.cache / "runs" / digest(config=told.to_dict())[:16]
         if _step_of(run) < config.train.steps:
             print(f"training {_told(config, self.base)}", flush=True)
@@ -140,6 +145,11 @@ class Bench:
     def trained(self, models: Mapping[str, Mapping[str, Any]], seed: int = 0) -> dict[str, Path]:
         """Name to finished run, all with one seed."""
         return {name: self.train(self.config(model, seed=seed)) for name, model in models.items()}
+
+    @functools.cached_property
+    def _weights(self) -> str:
+        """SHA-256 of the VGG-19's file; "" for random features."""
+        return sha256_of(find_vgg19(self.base.loss.weights)) if self.decisive else ""
 
     @functools.cached_property
     def contents(self) -> list[Path]:

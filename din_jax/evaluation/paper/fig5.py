@@ -1,7 +1,8 @@
 """Figure 5: all methods side by side, trained equally in the lightweight network.
 
-Other programs' pictures (`--outputs NAME=FOLDER`: Gatys, WCT with VGG-19, ...) stand beside; they
-were not trained on this budget, which the notes say.
+Other programs' pictures (`--outputs NAME=FOLDER`) stand beside, such as those that `din-jax rivals`
+paints of the same contents and styles: Gatys, and AdaIN and WCT with VGG-19. They were not trained
+on this budget, which the notes say.
 """
 
 from din_jax.evaluation.intervals import CrossedBootstrap
@@ -14,13 +15,13 @@ SOURCE = "Jing et al. 2020, figure 5"
 
 
 def make(bench: Bench) -> Result:
-    """Trains DIN, AdaIN and WCT, and compares their losses pair by pair."""
+    """Trains the methods of the bench, and compares their losses pair by pair."""
     runs = bench.trained(METHODS)
     grids = {name: bench.paint(run) for name, run in runs.items()} | bench.others()
     found = bench.measure(grids)
     bootstrap = CrossedBootstrap(*found["DIN"]["style_loss"].shape)
     verdicts = []
-    for other in ("AdaIN", "WCT"):
+    for other in [name for name in METHODS if name != "DIN"]:
         difference, contents = (
             bootstrap.interval(found[other][name] - found["DIN"][name])
             for name in ("style_loss", "content_loss")

@@ -8,7 +8,7 @@ import numpy as np
 from din_jax.data.decoding import load_image
 from din_jax.data.sheets import CELL, image_grid
 from din_jax.evaluation.compare import heading
-from din_jax.evaluation.curves import COLORS, DASHES
+from din_jax.evaluation.curves import COLORS, DASHES, label_plainly
 
 Grid = Sequence[Sequence[Path | None]]
 
@@ -77,6 +77,7 @@ def curves(
                 )
             axis.set(title=title, xlabel="Training step", ylabel=unit)
             axis.set_yscale("log")
+            label_plainly(axis.yaxis)
             axis.grid(True, which="both", color="0.9", linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
             axis.legend(frameon=False)
@@ -91,8 +92,9 @@ def bars(groups: Mapping[str, Mapping[str, float]], unit: str) -> np.ndarray:
 
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import EngFormatter
 
-    figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 4.6), layout="constrained")
     try:
         labels = list(next(iter(groups.values())))
         width = 0.8 / len(labels)
@@ -100,12 +102,14 @@ def bars(groups: Mapping[str, Mapping[str, float]], unit: str) -> np.ndarray:
             places = np.arange(len(groups)) + (i - (len(labels) - 1) / 2) * width
             values = [group[label] for group in groups.values()]
             drawn = axis.bar(places, values, width, color=COLORS[i], label=label)
-            axis.bar_label(drawn, fmt="%.4g", padding=2, fontsize=8)
+            axis.bar_label(drawn, fmt=EngFormatter(places=2), padding=2, fontsize=8, rotation=90)
         axis.set_xticks(np.arange(len(groups)), list(groups), fontsize=8)
         axis.set_yscale("log")
+        axis.set_ylim(top=10 * max(max(group.values()) for group in groups.values()))
         axis.set_ylabel(unit)
+        axis.yaxis.set_major_formatter(EngFormatter())
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, ncols=len(labels))
         return _drawn(figure)
     finally:
         plt.close(figure)

@@ -35,7 +35,7 @@ def make(bench: Bench) -> Result:
         for row in rows
     ]
     groups = {
-        f"{row.model}\n{row.part}": {"paper": row.paper, "counted": row.operations.total}
+        _on_lines(row.model, row.part): {"paper": row.paper, "counted": row.operations.total}
         for row in rows
     }
     return Result(
@@ -43,6 +43,12 @@ def make(bench: Bench) -> Result:
         bars(groups, "operations"),
         ["Multiply-adds, biases, norms (2 each), ReLUs and maxima; see evaluation.operations."],
     )  # fmt: skip
+
+
+def _on_lines(model: str, part: str) -> str:
+    """A bar's name, short lines."""
+    name = model.replace(" (", "\n(")
+    return f"{name}\n{part.replace(' and ', chr(10) + 'and ')}"
 
 
 def _of_table(numbers) -> Verdict:

@@ -5,5 +5,6 @@
 
 Those that the registry of models has (`din_jax.configs`) are trained by `train.py`; here stand
 those that need no training but of decoders: Gatys et al. 2016 (`gatys`), Chen & Schmidt 2016
-(`swap`), Huang & Belongie 2017 (`adain`), Li et al. 2017 (`wct`).
+(`swap`), Huang & Belongie 2017 (`adain`), Li et al. 2017 (`wct`), and the style decorator of Sheng
+et al. 2018 (`avatar`).
 """

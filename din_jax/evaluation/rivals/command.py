@@ -44,7 +44,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--steps", type=int, default=usual.steps, help="of L-BFGS (gatys, swap-optimized)")
     add("--style-weight", type=float, default=usual.style_weight, help="of gatys; content has 1")
     add("--noise", action="store_true", help="gatys starts from noise, not from the content")
-    add("--strength", type=float, default=usual.strength, help="of the style, 0 to 1 (adain, wct)")
+    add(
+        "--strength",
+        type=float,
+        default=usual.strength,
+        help="of the style, 0 to 1 (adain, wct, avatar)",
+    )
     add("--train-decoders", default="", metavar="PICTURES", help="folder of photographs")
     add(
         "--layers",

@@ -6,7 +6,7 @@ from typing import Any
 
 from jax import Array
 
-from din_jax.evaluation.rivals import adain, gatys, swap, wct
+from din_jax.evaluation.rivals import adain, avatar, gatys, swap, wct
 from din_jax.evaluation.rivals.networks import Networks
 from din_jax.inference.batching import CompiledCache
 
@@ -80,5 +80,11 @@ METHODS: Mapping[str, Method] = {
         wct.LAYERS,
         ("strength",),
         lambda o: _compiled(wct.paint, strength=o.strength),
+    ),
+    "avatar": Method(
+        "Sheng et al. 2018: the style decorator at relu4_1, by AdaIN's decoder",
+        (avatar.LAYER,),
+        ("strength",),
+        lambda o: _compiled(avatar.paint, strength=o.strength),
     ),
 }

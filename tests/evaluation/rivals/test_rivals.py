@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from din_jax.evaluation.rivals import adain, gatys, swap, wct
+from din_jax.evaluation.rivals import adain, avatar, gatys, swap, wct
 from din_jax.evaluation.rivals.methods import METHODS, Options
 from din_jax.evaluation.rivals.networks import Networks
 from din_jax.evaluation.rivals.optimization import Minimizer
@@ -106,6 +106,28 @@ def test_wct_goes_from_coarse_to_fine_over_its_own_pictures(narrow_vgg, pair):
 def test_style_swap_is_at_relu3_1(networks, pair):
     expected = swapping.style_swap(*features(networks, pair, "relu3_1"), 3)
     close(jax.jit(swap.paint)(networks, *pair), expected)
+
+
+def test_the_decorator_swaps_white_patches_and_colors_them(networks, pair):
+    """Of NumPy's singular values and the loop-tested swap; a picture by itself is itself."""
+
+    def spectrum(x):
+        flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+        values, vectors = np.linalg.eigh(np.cov(flat.T, bias=True) + 1e-5 * np.eye(x.shape[-1]))
+        return flat.mean(0), lambda power: vectors @ np.diag(values**power) @ vectors.T
+
+    own, other = features(networks, pair, "relu4_1")
+    white = []
+    for x in (own, other):
+        mean, root = spectrum(x)
+        white.append(jnp.asarray((np.asarray(x, np.float64) - mean) @ root(-0.5), jnp.float32))
+    mean, root = spectrum(other)
+    swapped = np.asarray(jax.jit(swapping.style_swap)(*white), np.float64)
+    expected = swapped @ root(0.5) + mean
+    paint = jax.jit(avatar.paint)
+    np.testing.assert_allclose(paint(networks, *pair), expected, atol=1e-3 * np.abs(expected).max())
+    again = paint(networks, pair[1], pair[1])
+    np.testing.assert_allclose(again, other, atol=1e-3 * np.abs(other).max())
 
 
 def test_the_loss_of_gatys_is_the_papers(networks, pair):

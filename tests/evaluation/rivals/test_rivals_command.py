@@ -46,7 +46,7 @@ def test_pairs_are_painted_into_a_folder_and_gone_on_with(folders, vgg_file, cap
     "flags, words",
     [
         ([], "name a method and a folder"),
-        (["nothing=out"], "METHOD one of gatys, swap, swap-optimized, adain, wct, not"),
+        (["nothing=out"], "METHOD one of gatys, swap, swap-optimized, adain, wct, avatar, not"),
         (["gatys"], "methods are given as METHOD=FOLDER"),
         (["gatys=out", "adain=out"], "each method has one folder of its own"),
         (["gatys=out"], "painting needs --content and --style"),
