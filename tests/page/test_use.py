@@ -42,7 +42,11 @@ def tab(page, most=60):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    page.run("document.activeElement?.blur(); window.scrollTo(0, 0)")
+    # The next stop is looked for behind the element that last had the focus.
+    page.run(
+        "document.body.tabIndex = -1; document.body.focus();"
+        "document.body.removeAttribute('tabindex')"
+    )
     stops = []
     for _ in range(most):
         ActionChains(page.driver).send_keys(Keys.TAB).perform()
