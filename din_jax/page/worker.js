@@ -48,7 +48,7 @@ const jobs = {
     return { runtime: runtime.name, note: runtime.note };
   },
 
-  /** image: ImageData, code: of mixing.js -> { image, milliseconds } */
+  /** image: ImageData, code: of codes.js -> { image, milliseconds } */
   async paint({ image, code }) {
     const network = await session("content");
     const planes = toPlanes(image, model.smallest_side);
