@@ -3,7 +3,7 @@
 /** sum_s w_s code_s / sum_s w_s, array by array; codes: [{ name: Float32Array }]. */
 export function mix(codes, weights) {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
-  if (!(total > 0)) throw new Error("All sliders are at zero: move one up.");
+  if (!(total > 0)) throw new Error(codes.length ? "All sliders are at zero: move one up." : "No style is chosen: choose one, or give your own.");
   const mixed = {};
   for (const [name, first] of Object.entries(codes[0])) {
     const out = new Float32Array(first.length);

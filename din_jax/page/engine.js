@@ -1,11 +1,12 @@
 // The worker's jobs as functions that give promises.
 
 export class Engine {
-  #worker = new Worker("worker.js", { type: "module" });
+  #worker = null; // made when first asked, so that the service worker keeps what it loads
   #open = new Map();
   #last = 0;
 
-  constructor() {
+  #start() {
+    this.#worker = new Worker("worker.js", { type: "module" });
     this.#worker.onmessage = ({ data }) => {
       const { resolve, reject } = this.#open.get(data.id);
       this.#open.delete(data.id);
@@ -21,6 +22,7 @@ export class Engine {
 
   /** start({settings, prefer}), paint({image, code}) or encode({image}) of worker.js. */
   ask(job, message) {
+    if (!this.#worker) this.#start();
     const id = ++this.#last;
     return new Promise((resolve, reject) => {
       this.#open.set(id, { resolve, reject });

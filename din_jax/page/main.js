@@ -22,6 +22,7 @@ const choices = { whole: new Choice(), region: new Choice() };
 const picture = { blob: null, name: "picture", content: null };
 let ready = false;
 let wishes = 0; // told since painting began
+let picks = 0; // of a picture or the camera; what an earlier one has not finished is dropped
 
 function say(text, state) {
   $("status").textContent = text;
@@ -69,7 +70,8 @@ const paint = () => run(async () => {
   do {
     wishes = 0;
     done = await painter.paint(wish(picture.content));
-  } while (wishes);
+  } while (wishes && !camera.on);
+  if (camera.on) return;
   display(done);
   say(`Painted ${done.image.width} x ${done.image.height} px in ${Math.round(done.milliseconds)} ms.`, "ready");
 });
@@ -81,8 +83,10 @@ function display({ image }) {
 }
 
 async function useContent(blob, name, tile) {
+  const pick = ++picks;
   camera.stop();
   const content = pixels(await decode(blob, Number($("size").value)));
+  if (pick !== picks) return;
   Object.assign(picture, { blob, name, content });
   pressOnly($("contents"), tile);
   show($("before"), content);
@@ -97,29 +101,41 @@ async function useStyle(file) {
   const scale = Math.min(1, THUMBNAIL / Math.min(image.width, image.height));
   const small = pixels(canvasOf(image), Math.round(image.width * scale) || 1, Math.round(image.height * scale) || 1);
   let code;
-  const style = styles.add(stem(file.name), small, () => (code ??= painter.encode(image)), true);
+  const encoded = () => {
+    code ??= painter.encode(image);
+    code.catch(() => (code = null)); // may be tried again
+    return code;
+  };
+  const style = styles.add(stem(file.name), small, encoded, true);
   styles.press(style);
 }
 
 async function live() {
   if (camera.on) return camera.stop();
+  const pick = ++picks;
   $("camera").setAttribute("aria-pressed", "true");
+  $("status").setAttribute("aria-live", "off"); // who hears the page is not told every frame
   say("Waiting for the camera ...", "camera");
   try {
     await camera.run(() => Number($("size").value), async (frame) => {
       if (frame.width !== region.canvas.width || frame.height !== region.canvas.height) region.resize(frame.width, frame.height);
+      wishes = 0;
       const done = await painter.paint(wish(frame));
+      if (pick !== picks) return;
+      Object.assign(picture, { blob: null, name: "camera", content: frame });
+      pressOnly($("contents"), null);
       show($("before"), frame);
       display(done);
-      picture.content = frame;
       say(`Camera: ${frame.width} x ${frame.height} px, ${Math.round(done.milliseconds)} ms a frame.`);
     });
-    picture.blob = null;
-    picture.name = "camera";
-    pressOnly($("contents"), null);
+    if (pick !== picks) return;
     document.body.dataset.state = "ready";
+    if (wishes) paint(); // told while the last frame was painted
   } finally {
-    $("camera").setAttribute("aria-pressed", "false");
+    if (!camera.on) {
+      $("camera").setAttribute("aria-pressed", "false");
+      $("status").removeAttribute("aria-live");
+    }
   }
 }
 

@@ -24,6 +24,7 @@ from din_jax.command_line import Parser, check_least
 from din_jax.data.drawn.synthetic import SCENES, SyntheticContent
 from din_jax.errors import UserError, exit_status
 from din_jax.files import write_atomically
+from din_jax.inference.bank import StyleBank
 from din_jax.tools import web_runtime
 
 SOURCES = Path(__file__).parents[1] / "page"
@@ -89,7 +90,8 @@ def model_files(folder: Path) -> dict[str, bytes]:
     """The networks (weights stored in float16 where there are such), the bank, the settings.
 
     Raises:
-      UserError: a file is missing, damaged or not what `model.json` says.
+      UserError: a file is missing, damaged or not what `model.json` says, or the bank is of
+        another model.
     """
     about = description(folder)
     files = {}
@@ -104,6 +106,8 @@ def model_files(folder: Path) -> dict[str, bytes]:
         raise UserError(f"'{folder}' has no content network: export it with --formats onnx.")
     if about.get("bank"):
         files["model/styles.safetensors"] = part(folder, about["bank"])
+        bank = StyleBank.load(folder / about["bank"])
+        bank.require_model(str(about.get("fingerprint")), str(about.get("model")))
     elif "model/style.onnx" not in files:
         raise UserError(f"'{folder}' has neither a style bank nor a style encoder: no style.")
     settings = {key: about.get(key) for key in SETTINGS}

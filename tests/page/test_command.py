@@ -109,6 +109,17 @@ def test_a_damaged_or_hostile_export_is_refused(flags, changed, tmp_path):
     assert not (tmp_path / "page").exists()
 
 
+def test_a_bank_of_another_model_is_refused(flags, changed, tmp_path):
+    folder, about = changed(fingerprint="another")
+    with pytest.raises(UserError, match="bank is of the model 'small'"):
+        write(*flags, "--exported", folder)
+    folder, _ = changed(fingerprint=about["fingerprint"])
+    (folder / about["bank"]).write_bytes(b"no bank")
+    with pytest.raises(UserError, match="styles.safetensors"):
+        write(*flags, "--exported", folder)
+    assert not (tmp_path / "page").exists()
+
+
 # --- ONNX Runtime Web
 
 
