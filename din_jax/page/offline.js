@@ -48,8 +48,9 @@ function offerNewer(registration, newer) {
 /** Has the service worker keep a file that may be needed later. */
 export async function keepForLater(path) {
   try {
-    await (await fetch(path)).arrayBuffer();
-    return true;
+    const answer = await fetch(path);
+    await answer.arrayBuffer();
+    return answer.ok;
   } catch {
     return false;
   }
