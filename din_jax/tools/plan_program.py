@@ -79,8 +79,8 @@ def compile_step(config: Config) -> Facts:
     import jax
     import jax.numpy as jnp
 
+    from din_jax.evaluation.operations import count_operations
     from din_jax.models.network import VGGBackbone
-    from din_jax.tools.operations import count_operations
     from din_jax.training.mesh import (
         batch_sharding,
         local_batch,

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from din_jax.evaluation.operations import count_operations
 from din_jax.tools.chips import chip_of
-from din_jax.tools.operations import count_operations
 from din_jax.tools.plan_program import abstract_batch
 from din_jax.training.loop import Trainer
 from din_jax.training.measures import Work

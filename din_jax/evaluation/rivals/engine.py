@@ -10,7 +10,8 @@ import numpy as np
 from din_jax.config import SMALLEST_SIDE
 from din_jax.evaluation.rivals.methods import Paint
 from din_jax.evaluation.rivals.networks import Networks
-from din_jax.inference.batching import check_images, pad_to_multiple
+from din_jax.inference.batching import check_images
+from din_jax.inference.pictures import pad_to_multiple
 
 MULTIPLE = 8  # pixels: VGG-19 halves three times up to relu4_1
 
