@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from din_jax.config import Config
+from din_jax.data.decoding import load_image
 from din_jax.data.outputs import digest
 from din_jax.data.saving import encode_picture
 from din_jax.evaluation.paper.bench import Bench
@@ -112,8 +113,8 @@ def pictures(bench: Bench, kind: str) -> Path:
         images = [equalized(image) for image in images]
     if kind == STYLE:
         engine = Engine(load_model(INCLUDED), style_size=data.resize)
-        style = np.asarray(Image.open(bench.styles[-1]).convert("RGB"))
-        images = engine.stylize(images, engine.encode_style([style]))
+        style = engine.encode_style([load_image(bench.styles[-1])])
+        images = engine.stylize(images, style)
     for i, image in enumerate(images):
         write_atomically(folder / f"{i:05}.png", encode_picture(image, ".png"))
     write_atomically(done, "")
