@@ -3,7 +3,8 @@
 Products are of dense matrices. Links are per device and direction: within a host or a slice, and
 between those over the data center's network. Noted after the vendors' data sheets
 (cloud.google.com/tpu for "v5e" and "v5p", NVIDIA's of the A100 and H100 SXM), not yet
-compared with them again: compare them before quoting a prediction. The network of GPU hosts is one adapter a GPU.
+compared with them again: compare them before quoting a prediction. The network of GPU hosts is
+one adapter a GPU.
 """
 
 import dataclasses
