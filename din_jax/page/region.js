@@ -38,9 +38,11 @@ export class Region {
     this.canvas.hidden = !on;
   }
 
-  /** The size of a new picture; what was painted is gone. */
+  /** The size of a new picture; what was painted is gone, and keys paint from the middle again. */
   resize(width, height) {
     Object.assign(this.canvas, { width, height });
+    this.#cursor = { x: 0.5, y: 0.5 };
+    this.cursor.hidden = true;
     this.#empty = true;
   }
 

@@ -47,15 +47,18 @@ def tab(page, most=60):
         "document.body.tabIndex = -1; document.body.focus();"
         "document.body.removeAttribute('tabindex')"
     )
-    stops = []
+    stops, seen = [], []
     for _ in range(most):
         ActionChains(page.driver).send_keys(Keys.TAB).perform()
-        stop = page.run(
+        # By its place: two tiles may have one name, as styles of one file name do.
+        place, stop = page.run(
             "const e = document.activeElement;"
-            "return e === document.body ? '' : e.id || e.value || e.textContent.trim()"
+            "return [[...document.querySelectorAll('*')].indexOf(e), e === document.body ? ''"
+            " : e.id || e.value || e.textContent.trim()]"
         )
-        if not stop or stop in stops:
+        if not stop or place in seen:
             break
+        seen.append(place)
         stops.append(stop)
     return stops
 
