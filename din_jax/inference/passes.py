@@ -9,6 +9,7 @@ asks at each: a pass per norm, and what later passes read of a piece is kept mea
 
 import dataclasses
 import itertools
+import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,18 @@ from din_jax.layers.normalizers import pool_moments
 Call = Callable[[], tuple]
 Progress = Callable[[int, int], None]
 Atom = Var | Literal
+
+
+def _outside_the_heap(array: np.ndarray) -> np.ndarray:
+    """A copy on pages of its own, which the system has back as soon as nobody holds it.
+
+    Maps of many sizes come and go. On a heap that is kept (`memory.keep_freed_memory`) the holes
+    that they leave grew to as much as they were: twice the budget, and more.
+    """
+    pages = mmap.mmap(-1, max(array.nbytes, 1))
+    copy = np.frombuffer(pages, array.dtype, array.size).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 class MapStore:
@@ -47,7 +60,7 @@ class MapStore:
     def put(self, key: Any, array: np.ndarray):
         if array.nbytes <= self._left:
             self._left -= array.nbytes
-            self._held[key] = array
+            self._held[key] = _outside_the_heap(array)
             return
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="din_jax-maps-")

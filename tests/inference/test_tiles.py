@@ -1,5 +1,6 @@
 """A picture painted in pieces is the picture painted whole."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -193,6 +194,23 @@ def test_maps_come_back_from_memory_and_disk():
                 np.testing.assert_array_equal(store.get(key, last), array)
         assert store.bytes_on_disk == 1000
     assert not Path(folder).exists()
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="/proc tells the memory held")
+def test_memory_of_maps_is_given_back_when_they_are_forgotten():
+    array = np.ones((64, 1 << 18), np.float32)  # 64 MiB
+    with MapStore(1e9) as store:
+        before = resident_bytes()
+        store.put((0, 0), array)
+        assert resident_bytes() - before > 60 << 20
+        kept = np.ones(100)  # on a heap, what lies above keeps it from shrinking
+        store.get((0, 0), last=True)
+        assert resident_bytes() - before < 8 << 20
+    assert kept.all()
 
 
 def test_pieces_are_chosen_by_the_memory_at_hand(make, image):
