@@ -17,6 +17,7 @@ from pathlib import Path
 from din_jax.command_line import Parser, check_least
 from din_jax.config import SMALLEST_SIDE
 from din_jax.errors import exit_status, loading
+from din_jax.memory import keep_freed_memory
 
 FORMATS = ("onnx", "stablehlo", "tflite")
 STORAGES = ("float32", "float16", "int8")
@@ -76,6 +77,7 @@ def run(flags: argparse.Namespace) -> None:
         from din_jax.inference.cache import keep_programs
         from din_jax.weights.models import load_model
 
+    keep_freed_memory()  # else JAX's times are those of pages that it is given anew
     keep_programs()
     require_free(folder, flags.overwrite)
     if "tflite" in flags.formats:
