@@ -10,9 +10,10 @@ import numpy as np
 import optax
 import torch
 
+from din_jax.training.objective import Objective
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import TrainState
-from din_jax.training.step import Objective, make_train_step
+from din_jax.training.step import make_train_step
 from din_jax.weights.torch_names import to_torch
 from parity.pair import Pair, as_torch
 from parity.reference import training as reference

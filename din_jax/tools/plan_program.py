@@ -88,9 +88,10 @@ def compile_step(config: Config) -> Facts:
         replicated,
         state_shardings,
     )
+    from din_jax.training.objective import Objective, layers_read
     from din_jax.training.optimizer import make_optimizer
     from din_jax.training.state import Network, count, create_state
-    from din_jax.training.step import Objective, layers_read, make_train_step
+    from din_jax.training.step import make_train_step
     from din_jax.weights import random_vgg19
 
     c = config.train

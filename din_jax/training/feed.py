@@ -21,7 +21,7 @@ from din_jax.errors import UserError
 from din_jax.models.vgg import VGGParams
 from din_jax.training.draw import Cropper, PictureArrays, draw_crops
 from din_jax.training.mesh import BATCH, batch_sharding, local_batch, replicated
-from din_jax.training.step import Objective
+from din_jax.training.objective import Objective
 from din_jax.training.targets import Recipe, keep_targets
 
 Batch = dict[str, Any]

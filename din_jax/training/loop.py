@@ -19,21 +19,22 @@ from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import HostFeed, ResidentFeed
 from din_jax.training.measures import Measures, Tracing
 from din_jax.training.mesh import (
-    batch_sharding,
     local_batch,
     make_mesh,
     on_any_process,
     replicated,
     state_shardings,
 )
+from din_jax.training.objective import Objective
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.page import note_start, write_page
-from din_jax.training.reports import Average, Reports, Window, finite
+from din_jax.training.reports import Reports, Window, finite
 from din_jax.training.rows import with_rows
 from din_jax.training.schedule import rows_of_the_stop, until_a_report
-from din_jax.training.setup import held_out, load_loss_network
+from din_jax.training.setup import load_loss_network
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
-from din_jax.training.step import Objective, make_eval_step, make_train_step
+from din_jax.training.step import make_train_step
+from din_jax.training.validation import Validation
 from din_jax.weights.models import load_model
 
 
@@ -63,7 +64,6 @@ class Trainer:
                 if config.data.resident
                 else HostFeed(config, self.mesh)
             )
-        self.held_out = held_out(config)
         backbone = VGGBackbone(vgg.params, vgg.preprocessing)
         uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
         self.network = Network(config.model, backbone if uses_vgg else None)
@@ -79,8 +79,8 @@ class Trainer:
         self.step = make_train_step(self.network, objective, self.optimizer, config)
         self.measures, self.tracing = Measures(), Tracing(run / "profile", 0)
         self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
-        self._evaluate = jax.jit(
-            make_eval_step(self.network, objective, config), out_shardings=whole
+        self.validate = Validation(
+            config, self.mesh, self.network, objective, self.vgg, self.frozen
         )
         self._stop = False
 
@@ -282,28 +282,6 @@ class Trainer:
             kept = self._kept(step, window.saved(time.monotonic()))
             checkpoints.save(state, self.feed.iterator, loss, kept)
         raise _not_finite(what, checkpoints, self.feed.attempt)
-
-    def validate(self, variables, step: int, reports: Reports) -> float:
-        """Mean losses on the held-out pairs; every `grid_every` steps also their pictures."""
-        average = Average()
-        grid = step % self.config.train.grid_every == 0 or step == self.config.train.steps
-        split = batch_sharding(self.mesh)
-        for i, (real, batch) in enumerate(self.held_out):
-            metrics, stylized = self._evaluate(
-                variables, jax.device_put(batch, split), self.vgg, self.frozen
-            )
-            sums = {k: float(v[:real].sum()) for k, v in jax.device_get(metrics).items()}
-            average.add(sums, real)
-            if i == 0 and grid:
-                shown = (batch["content"], batch["style"], jax.device_get(stylized))
-                reports.grid(step, *(images[:real] for images in shown))
-        means = average.take()
-        reports.scalars(step, "validation", means)
-        reports.say(
-            f"step {step}: validation content {means['content']:.3f}, style {means['style']:.3f}, "
-            f"output spread {means['output_spread']:.3f}"
-        )
-        return means["total"]
 
 
 def _shapes(tree):

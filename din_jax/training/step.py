@@ -1,8 +1,6 @@
 """One update and one evaluation as pure functions of state and batch."""
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,131 +10,12 @@ from jax import Array
 from din_jax.config import Config, LossConfig, ModelConfig
 from din_jax.layers import sources
 from din_jax.layers.codes import StyleCode
-from din_jax.losses import (
-    content_loss,
-    gram_loss,
-    gram_matrices,
-    style_loss,
-    style_statistics,
-    total_variation,
-)
 from din_jax.models.readers import make_reader
-from din_jax.models.vgg import VGGParams, vgg_features
-from din_jax.ops.preprocessing import Preprocessing
+from din_jax.models.vgg import VGGParams
 from din_jax.training.accumulation import accumulated
+from din_jax.training.objective import Metrics, Objective
 from din_jax.training.rows import only_rows, rows_alone
 from din_jax.training.state import Network, TrainState, batch_stats_of
-
-Metrics = dict[str, Array]
-Targets = dict[str, Any]  # what losses compare with: nested dicts, the batch in front
-
-
-def layers_read(model: ModelConfig) -> tuple[str, ...]:
-    """VGG-19 layers of the style that training gives the model's nets or style encoder to learn."""
-    return make_reader(model).layers
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """The perceptual loss: which layers, which weights, and the VGG that measures it.
-
-    Attributes:
-      config: weights and layers of the losses.
-      preprocessing: what this VGG wants done to images.
-      read: further layers of the style that the model reads (`layers_read`): one VGG pass serves
-        both.
-      maps: whether the model reads those maps themselves; else their statistics.
-    """
-
-    config: LossConfig
-    preprocessing: Preprocessing
-    read: tuple[str, ...] = ()
-    maps: bool = False
-
-    @classmethod
-    def of(cls, config: Config, preprocessing: Preprocessing) -> "Objective":
-        """That of a run."""
-        read = layers_read(config.model)
-        return cls(config.loss, preprocessing, read, config.model.style_feature != "statistics")
-
-    @property
-    def computes(self) -> str:
-        """In words, what targets are computed: changes when their numbers do."""
-        c = self.config
-        return (
-            f"content {c.content_layers} style {c.style_layers} read {self.read} maps {self.maps} "
-            f"gram {bool(c.gram_weight)} of {self.preprocessing}"
-        )
-
-    def features(self, vgg: VGGParams, images: Array, layers) -> dict[str, Array]:
-        return vgg_features(vgg, self.preprocessing, images, sorted(set(layers)))
-
-    def content_targets(self, vgg: VGGParams, content: Array) -> Targets:
-        """What the loss compares a content with, [B, ...] each; no gradient runs through it."""
-        features = self.features(vgg, content, self.config.content_layers)
-        return jax.lax.stop_gradient({"content": features})
-
-    def style_targets(self, vgg: VGGParams, style: Array) -> Targets:
-        """What the loss compares a style with and the model reads of it; likewise."""
-        c = self.config
-        features = self.features(vgg, style, (*c.style_layers, *self.read))
-        measured = c.style_layers if self.maps else sorted({*c.style_layers, *self.read})
-        targets = {"statistics": style_statistics(features, measured)}
-        if self.maps:
-            targets["maps"] = {name: features[name] for name in self.read}
-        if c.gram_weight:
-            targets["gram"] = gram_matrices(features, c.style_layers)
-        return jax.lax.stop_gradient(targets)
-
-    def own_targets(self, vgg: VGGParams, content: Array) -> Targets:
-        """`content_targets`, and in "own" the `style_targets` of the content as its own style."""
-        return self.content_targets(vgg, content) | {"own": self.style_targets(vgg, content)}
-
-    def targets(self, vgg: VGGParams, content: Array, style: Array) -> Targets:
-        """Both, computed once per batch."""
-        return self.content_targets(vgg, content) | self.style_targets(vgg, style)
-
-    def __call__(self, vgg: VGGParams, stylized: Array, targets: Targets) -> tuple[Array, Metrics]:
-        """Total loss and each part: content and style are means over their layers."""
-        return self.losses(self.seen(vgg, stylized), stylized, targets)
-
-    def each(self, vgg: VGGParams, stylized: Array, targets: Targets) -> Metrics:
-        """The same metrics of every pair for itself, [B] each."""
-
-        def one(*parts) -> Metrics:
-            total, metrics = self.losses(*jax.tree.map(lambda x: x[None], parts))
-            return metrics | {"total": total}
-
-        return jax.vmap(one)(self.seen(vgg, stylized), stylized, targets)
-
-    def seen(self, vgg: VGGParams, stylized: Array) -> dict[str, Array]:
-        """The features of stylized images that the losses read."""
-        layers = (*self.config.content_layers, *self.config.style_layers)
-        return self.features(vgg, stylized, layers)
-
-    def losses(
-        self, features: dict[str, Array], stylized: Array, targets: Targets
-    ) -> tuple[Array, Metrics]:
-        """Total and parts, from the stylized images' features."""
-        c = self.config
-        parts = {"content": content_loss(features, targets["content"], c.content_layers)}
-        statistics = style_statistics(features, c.style_layers)
-        parts["style"] = style_loss(statistics, targets["statistics"])
-        if c.gram_weight:
-            parts["gram"] = gram_loss(gram_matrices(features, c.style_layers), targets["gram"])
-        metrics = {
-            f"{part}/{k}": v for part, by_layer in parts.items() for k, v in by_layer.items()
-        }
-        metrics |= {
-            part: sum(by_layer.values()) / len(by_layer) for part, by_layer in parts.items()
-        }
-        total = c.content_weight * metrics["content"] + c.style_weight * metrics["style"]
-        if c.gram_weight:
-            total += c.gram_weight * metrics["gram"]
-        if c.variation_weight:
-            metrics["variation"] = total_variation(stylized)
-            total += c.variation_weight * metrics["variation"]
-        return total, metrics | {"total": total}
 
 
 def to_float(images: Array, dtype) -> Array:

@@ -14,9 +14,10 @@ import pytest
 from din_jax.config import Config
 from din_jax.ops.forms import default_form
 from din_jax.training.calls import Steps
+from din_jax.training.objective import Objective, layers_read
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import Network, TrainState
-from din_jax.training.step import Objective, layers_read, make_train_step
+from din_jax.training.step import make_train_step
 from din_jax.weights import random_vgg19
 
 

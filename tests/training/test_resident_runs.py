@@ -12,7 +12,7 @@ from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import ResidentFeed
 from din_jax.training.loop import Trainer
 from din_jax.training.mesh import make_mesh
-from din_jax.training.setup import held_out
+from din_jax.training.validation import held_out
 
 pytestmark = pytest.mark.slow  # every Trainer compiles its update, or reads it from the cache
 

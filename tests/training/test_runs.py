@@ -37,7 +37,7 @@ def whole(tiny, tmp_path_factory):
     trainer = Trainer(tiny, run)
     state = trainer.train()
     # Nothing about the arrays changes from the first step to the second, weak types included.
-    assert trainer._steps.compilations == trainer._evaluate._cache_size() == 1
+    assert trainer._steps.compilations == trainer.validate.evaluate._cache_size() == 1
     return run, state
 
 
@@ -66,7 +66,7 @@ def test_finished_run_started_again_returns_at_once(tiny, whole):
     run, state = whole
     before = rows(run)
     trainer = Trainer(tiny, run)
-    trainer._steps = trainer._evaluate = None  # neither is called
+    trainer._steps = trainer.validate.evaluate = None  # neither is called
     again = trainer.train()
     assert_equal(state, again)
     assert rows(run) == before

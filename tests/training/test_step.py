@@ -16,8 +16,9 @@ from din_jax.losses import (
     total_variation,
 )
 from din_jax.models.vgg import vgg_features
+from din_jax.training.objective import Objective
 from din_jax.training.state import batch_stats_of
-from din_jax.training.step import Objective, make_eval_step, make_train_step, to_float
+from din_jax.training.step import make_eval_step, make_train_step, to_float
 
 LAYERS = ("relu1_1", "relu2_1")
 

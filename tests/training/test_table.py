@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from din_jax.training.setup import held_out
 from din_jax.training.step import make_eval_step
+from din_jax.training.validation import held_out
 
 STYLES = tuple(f"SyntheticStyle {i}" for i in range(3))
 TABLE = {"code": "cin", "style_encoder": "none", "styles": STYLES}
