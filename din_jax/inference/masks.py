@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from din_jax.data.decoding import decode_pil, upright
 from din_jax.errors import UserError
@@ -81,6 +80,8 @@ def fit_masks(
         share[:] = mask if mask.shape == size else _resized(mask, size)
         if feather > 0:
             # What lies beyond the picture is like its border.
+            from scipy import ndimage  # here: a tenth of what a first picture waits for
+
             ndimage.gaussian_filter(share, feather, output=share, mode="nearest", truncate=3)
     given = shares[: len(masks)]
     total = given.sum(0)

@@ -19,7 +19,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import ndimage
 
 from din_jax.errors import UserError
 from din_jax.inference.engine import Engine
@@ -80,6 +79,8 @@ class SteadyEngine:
             self._frame = now
         else:
             away = now - self._frame
+            from scipy import ndimage  # here: a tenth of what a first picture waits for
+
             smooth = ndimage.gaussian_filter(away, (SIGMA, SIGMA, 0), mode="nearest", truncate=3)
             moved = np.square(smooth / STILL).max(-1, keepdims=True)
             self._frame = now - self.keep * np.maximum(0, 1 - moved) * away
