@@ -1,0 +1,324 @@
+"""What clients are held to: every mistake is a sentence, and none of them is a crash."""
+
+import io
+import socket
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from din_jax.data.files import FORMATS
+from din_jax.errors import UserError
+from din_jax.serve.limits import Budget, Limits
+
+from .serving import SECONDS, drawn, opened, png
+
+BOUNDARY = b"--b\r\n"
+HEAD = (
+    b"POST /api/v1/stylize?wait=true HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    b"Content-Type: multipart/form-data; boundary=b\r\n"
+)
+
+
+def part(name, data, filename=b""):
+    more = b'; filename="%s"' % filename if filename else b""
+    return b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name, more, data)
+
+
+def refused(answer, status, *words):
+    """An answer with one sentence that has these words."""
+    assert answer.status_code == status, answer.text
+    sentence = answer.json()["error"]
+    assert sentence.endswith(".") and "\n" not in sentence and "Traceback" not in sentence
+    for word in words:
+        assert word in sentence
+    return sentence
+
+
+def header(width, height):
+    """A PNG file that claims a size, without its pixels."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    about = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", about) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+MISTAKES = {
+    "no content": ({"content": []}, 422, ["send a file as content"]),
+    "no style": ({"style": []}, 422, ["at least one style"]),
+    "content by name": ({"content": "photo.jpg"}, 422, ["content=@picture.png"]),
+    "a wrong name": ({"style": "wavs"}, 422, ["'wavs'", "nearest are waves"]),
+    "a path": ({"style": "/etc/passwd"}, 422, ["'/etc/passwd'", "style=@"]),
+    "an own file": ({"style": __file__}, 422, ["there is no style"]),
+    "weights in words": ({"weights": "two"}, 422, ["weights takes numbers", "'two'"]),
+    "weights too many": ({"weights": ["1", "2"]}, 422, ["1 styles need 1 weights"]),
+    "weights of nothing": ({"weights": "0"}, 422, ["sum above 0"]),
+    "weights infinite": ({"weights": "inf"}, 422, ["finite"]),
+    "strength beyond": ({"strength": "1.5"}, 422, ["strength must be 0 to 1"]),
+    "strength no number": ({"strength": "nan"}, 422, ["strength must be 0 to 1"]),
+    "strength twice": ({"strength": ["1", "1"]}, 422, ["once"]),
+    "an unknown level": ({"levels": "level9=1"}, 422, ["level9"]),
+    "a level without strength": ({"levels": "level1"}, 422, ["LEVEL=STRENGTH"]),
+    "an unknown color": ({"color": "red"}, 422, ["style, luminance, match"]),
+    "a size below": ({"size": "0"}, 422, ["size must be 1"]),
+    "a size in words": ({"size": "big"}, 422, ["size takes whole numbers"]),
+    "a huge number": ({"size": "9" * 4000}, 422, ["size must be"]),
+    "more digits than are read": ({"size": "9" * 4090}, 422, ["size"]),
+    "a scale too large": ({"scale": "4096"}, 422, ["scale must be 0 to 724"]),
+    "a scale too small": ({"scale": "5"}, 422, ["scale must be 32"]),
+    "a scale of a name": ({"scale": "64"}, 422, ["already"]),
+    "a soft edge": ({"feather": "1e9"}, 422, ["feather must be 0 to 128"]),
+    "an unknown format": ({"format": "gif"}, 422, ["png, jpg"]),
+    "a quality beyond": ({"quality": "101"}, 422, ["1 to 100"]),
+    "seamless perhaps": ({"seamless": "perhaps"}, 422, ["true"]),
+    "an unknown field": ({"stlye": "waves"}, 422, ["'stlye'", "nearest is style"]),
+    "masks too many": ({"mask": [png(drawn(32, 32))] * 3}, 422, ["need 1 mask"]),
+    "masks and weights": (
+        {"style": ["waves", "mosaic"], "mask": png(drawn(32, 32)), "weights": "1"},
+        422, ["give one of the two"],
+    ),
+    "no picture": ({"content": b"no picture"}, 415, ["must be a picture"]),
+    "nothing": ({"content": b""}, 415, ["is empty"]),
+    "half a picture": ({"content": png(drawn(64, 64))[:900]}, 415, ["complete picture"]),
+    "a style that is none": ({"style": b"GIF89a"}, 415, ["must be a picture"]),
+    "a program": ({"content": b"%!PS-Adobe-3.0 EPSF-3.0\n"}, 415, list(FORMATS)),
+    "an icon": ({"content": png(drawn(8, 8))}, 415, ["at least 16 px"]),
+    "a bomb": ({"content": header(60000, 60000)}, 415, ["at most"]),
+    "more pixels than allowed": ({"content": header(6000, 6000)}, 413, ["24000000", "6000 x 6000"]),
+    "styles too many": ({"style": ["waves"] * 9}, 413, ["at most 8 styles"]),
+    "a text as long as a book": ({"style": "x" * 5000}, 400, ["Part exceeded"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_sentence(served, picture, name):
+    sent, status, words = MISTAKES[name]
+    answer = served.post(wait=True, **{"content": picture, "style": "waves", **sent})
+    refused(answer, status, *words)
+    assert served.queue.results.lent == 0
+
+
+def test_a_form_that_is_none_is_a_sentence(served):
+    refused(served.client.post("/api/v1/stylize", json={}), 415, "curl -F")
+    refused(served.client.post("/api/v1/stylize"), 415, "multipart")
+    kind = {"content-type": "multipart/form-data"}
+    refused(served.client.post("/api/v1/stylize", content=b"x", headers=kind), 400, "boundary")
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    for body in (b"x", b"--b\r\nx", b"--b\r\n\r\n\r\n--b--", part(b"content", b"x" * 9, b"x") * 60):
+        refused(served.client.post("/api/v1/stylize", content=body, headers=kind), 400)
+    refused(served.client.get("/api/v1/stylize?wait=perhaps"), 404)
+    refused(served.client.put("/api/v1/stylize"), 405, "openapi.json")
+    refused(served.client.post("/api/v1/stylize?wait=perhaps", headers=kind), 422, "wait")
+    refused(served.client.get("/api/v1/styles?most=-1"), 422, "most")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_garbage_is_a_sentence(served, picture, seed):
+    """A good request with bytes of it changed: painted, or a sentence, never a defect."""
+    rng = np.random.default_rng(seed)
+    good = part(b"content", picture, b"x.png") + part(b"style", b"waves") + b"--b--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    for _ in range(12):
+        body = bytearray(good)
+        for at in rng.integers(0, len(body), rng.integers(1, 12)):
+            body[at] = rng.integers(256)
+        answer = served.client.post("/api/v1/stylize?wait=true", content=bytes(body), headers=kind)
+        if answer.status_code == 200:
+            assert opened(answer.content).shape[2] in (3, 4)
+        else:
+            assert answer.status_code in (400, 413, 415, 422)
+            refused(answer, answer.status_code)
+
+
+def test_a_body_is_bounded_by_its_own_account(start, picture):
+    served = start(upload_bytes=2000)
+    refused(served.post(content=b"x" * 3000, style="waves"), 413, "2000 bytes")
+    # Told before it has been sent.
+    head = HEAD + b"Content-Length: 3000\r\nExpect: 100-continue\r\n\r\n"
+    answer = served.raw(head)
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"100 Continue" not in answer
+    assert served.post(content=png(drawn(16, 16)), style="waves").status_code == 202
+
+
+def test_a_body_is_bounded_as_it_comes(start):
+    served = start(upload_bytes=2000)
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+
+    def endless():
+        yield part(b"content", b"", b"x.png")[:-2]
+        for _ in range(300):
+            yield b"x" * 1000
+
+    answer = served.client.post("/api/v1/stylize", content=endless(), headers=kind)
+    refused(answer, 413, "2000 bytes")
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_slow_body_is_cut(start):
+    served = start(body_seconds=0.4)
+    began = time.monotonic()
+    with socket.create_connection(served.address, timeout=SECONDS) as connection:
+        connection.sendall(HEAD + b"Content-Length: 3000\r\n\r\n" + part(b"style", b"waves"))
+        found = b""
+        while answer := connection.recv(4096):
+            found += answer
+    assert found.startswith(b"HTTP/1.1 408 ") and b"0.4 s" in found
+    assert 0.3 < time.monotonic() - began < 20
+
+
+def test_a_drop_at_a_time_is_cut(start):
+    """However many bytes come: the whole has its time."""
+    served = start(body_seconds=0.5)
+    with socket.create_connection(served.address, timeout=SECONDS) as connection:
+        connection.sendall(HEAD + b"Content-Length: 3000\r\n\r\n" + BOUNDARY)
+        end = time.monotonic() + 20
+        connection.settimeout(0.05)
+        found = b""
+        while time.monotonic() < end and not found:
+            try:
+                connection.sendall(b"x")
+                found = connection.recv(4096)
+            except TimeoutError:
+                continue
+    assert found.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
+def test_a_head_that_does_not_come_is_cut(start, sent):
+    served = start(head_seconds=0.3)
+    answer = served.raw(sent)
+    assert answer.startswith(b"HTTP/1.1 408 ") and b"0.3 s" in answer
+
+
+def test_a_second_head_that_does_not_come_is_cut(start):
+    served = start(head_seconds=0.3)
+    with socket.create_connection(served.address, timeout=SECONDS) as connection:
+        connection.sendall(b"GET /api/v1/info HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"GET /")
+        found = b""
+        while answer := connection.recv(4096):
+            found += answer
+    assert b"HTTP/1.1 408 " in found
+
+
+def test_a_client_that_does_not_read_is_cut(start, gate):
+    """Its connection is gone, and the picture that it was sent is no longer held."""
+    gate.open.set()
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8)
+    served = start(paint=gate.paint, read_seconds=0.5)
+    job = served.post(content=png(noise), style="waves").json()["id"]
+    assert served.finish(job)["state"] == "done"
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with connection:
+        connection.connect(served.address)
+        path = f"/api/v1/jobs/{job}/pictures/0".encode()
+        connection.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        time.sleep(0.2)
+        assert served.client.delete(f"/api/v1/jobs/{job}").status_code == 204
+        assert served.queue.results.lent > 0  # it is being sent
+        end = time.monotonic() + SECONDS
+        while served.queue.results.lent and time.monotonic() < end:
+            time.sleep(0.05)
+        assert served.queue.results.lent == 0
+
+
+def test_no_more_connections_than_allowed(start):
+    served = start(connections=3)
+    held = [socket.create_connection(served.address, timeout=SECONDS) for _ in range(3)]
+    try:
+        time.sleep(0.2)
+        answer = served.raw(b"")
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"connections" in answer
+    finally:
+        for connection in held:
+            connection.close()
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        try:
+            if served.client.get("/api/v1/info").status_code == 200:
+                break
+        except OSError:
+            continue
+    assert served.client.get("/api/v1/info").status_code == 200
+
+
+def test_uploads_are_bounded_together(start, gate, picture):
+    served = start(paint=gate.paint, upload_bytes=3 << 20, uploads_bytes=4 << 20)
+    large = picture + bytes(2 << 20)
+    first = served.post(content=large, style="waves")
+    assert first.status_code == 202, first.text
+    answer = served.post(content=large, style="waves")
+    refused(answer, 503, "try again")
+    assert int(answer.headers["retry-after"]) >= 1
+    gate.open.set()
+    assert served.finish(first.json()["id"])["state"] == "done"
+    assert served.post(content=large, style="waves").status_code == 202  # given back
+
+
+def test_masks_are_bounded_by_pixels(start):
+    served = start(pixels=40 * 40)
+    sent = {"style": ["waves", "mosaic"], "content": png(drawn(32, 32))}
+    refused(served.post(mask=png(drawn(16, 16)), **sent), 413, "1024 x 2")
+    assert served.post(mask=png(drawn(16, 16)), size="24", **sent).status_code == 202
+
+
+def test_a_header_may_promise_more_than_there_is(served):
+    """Sizes that are allowed, of files of a few bytes."""
+    for kind in ("BMP", "TIFF", "PPM"):
+        buffer = io.BytesIO()
+        Image.fromarray(drawn(32, 32)).save(buffer, kind)
+        answer = served.post(wait=True, content=buffer.getvalue()[:200], style="waves")
+        refused(answer, 415, "complete picture")
+
+
+# --- who may ask
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", ""])
+def test_another_name_is_not_answered_to(start, host):
+    served = start(hosts={"127.0.0.1", "localhost", "::1"})
+    answer = served.raw(
+        f"GET /api/v1/info HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"--allow-host" in answer
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "LOCALHOST", "[::1]:80"])
+def test_its_own_names_are_answered_to(start, host):
+    served = start(hosts={"127.0.0.1", "localhost", "::1"})
+    assert served.client.get("/api/v1/info", headers={"Host": host}).status_code == 200
+
+
+def test_pages_of_others_send_nothing_here(served, picture):
+    files = [("content", ("x.png", picture)), ("style", (None, "waves"))]
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
+        answer = served.client.post("/api/v1/stylize", files=files, headers={"Origin": origin})
+        refused(answer, 403, "another server")
+    own = {"Origin": str(served.client.base_url).rstrip("/")}
+    assert served.client.post("/api/v1/stylize", files=files, headers=own).status_code == 202
+
+
+# --- the bounds themselves
+
+
+def test_a_budget_lends_no_more_than_it_has():
+    budget = Budget(10)
+    assert budget.take(6) and not budget.take(5) and budget.take(4)
+    budget.give(6)
+    assert budget.lent == 4 and budget.take(6)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"queue": 0}, {"pixels": 10**9}, {"upload_bytes": 1 << 40}, {"kept_seconds": -1}]
+)
+def test_bounds_that_cannot_be_are_a_sentence(wrong):
+    with pytest.raises(UserError):
+        Limits(**wrong)
