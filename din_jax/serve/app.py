@@ -27,9 +27,9 @@ from din_jax.serve.wishes import read_form, wish_of
 from din_jax.weights.errors import one_line
 
 ROOT = "/api/v1"
-READERS = 2  # threads that look at headers of pictures
+READERS = 2  # threads that look at headers of pictures, and that make files of the page
 FIRST = "index.html"
-Page = Mapping[str, bytes | Path]
+Page = Mapping[str, bytes | Path | Callable[[], bytes]]
 
 ABOUT = """Paints pictures in styles, one at a time, in the order in which they are asked for.
 
@@ -66,7 +66,7 @@ def make_app(
       stylizer: what `queue` paints with; here its styles are named and settings checked.
       queue: of wishes.
       limits: what clients are held to.
-      page: files of the page by their paths: their bytes, or where they are.
+      page: files of the page by their paths: their bytes, where they are, or what makes them.
       hosts: names that the server answers to; None: any.
     """
     app = FastAPI(
@@ -196,7 +196,7 @@ def _painting(stylizer: Stylizer, queue: Queue, limits: Limits) -> APIRouter:
 
 def _pages(page: Page) -> APIRouter:
     """The files of the page, and no others."""
-    router = APIRouter(include_in_schema=False)
+    router, makers = APIRouter(include_in_schema=False), anyio.CapacityLimiter(READERS)
 
     @router.get("/{path:path}")
     async def file(path: str) -> Response:
@@ -205,9 +205,11 @@ def _pages(page: Page) -> APIRouter:
         if found is None:
             raise Problem(404, f"there is nothing at {one_line(path, 80)!r}; the page is at /.")
         headers = {"Cache-Control": "no-cache"}
-        if isinstance(found, bytes):
-            return Response(found, headers=headers, media_type=type_of(path))
-        return FileResponse(found, headers=headers, media_type=type_of(path))
+        if isinstance(found, Path):
+            return FileResponse(found, headers=headers, media_type=type_of(path))
+        if not isinstance(found, bytes):
+            found = await anyio.to_thread.run_sync(found, limiter=makers)
+        return Response(found, headers=headers, media_type=type_of(path))
 
     return router
 

@@ -5,6 +5,7 @@ for as long as it takes.
 """
 
 import asyncio
+import logging
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -88,6 +89,8 @@ def make_server(app, limits: Limits) -> uvicorn.Server:
         ws="none", lifespan="off", proxy_headers=False, server_header=False, access_log=False,
         log_level="error", timeout_graceful_shutdown=CLOSING,
     )  # fmt: skip
+    # It warns of every damaged form, with which clients could fill a log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     return uvicorn.Server(config)
 
 

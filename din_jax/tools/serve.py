@@ -13,6 +13,7 @@ docs/SERVE.md says what it holds clients to, and what stands in front of it wher
 
 import argparse
 import contextlib
+import functools
 import ipaddress
 import json
 import re
@@ -20,14 +21,15 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from din_jax.command_line import Parser, check_least
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import available_bytes, keep_freed_memory
-from din_jax.tools.page import FIRST, SOURCES, drawn_files
+from din_jax.tools.page import DRAWN_LIST, FIRST, SOURCES, drawn_file, drawn_names
 
+PageFile = bytes | Path | Callable[[], bytes]
 MOST_MEMORY = 4.0  # GB, that painting takes unless told otherwise
 TERMINATED = 128 + signal.SIGTERM
 DRAWN = 512  # pixels, side of the drawn pictures
@@ -83,9 +85,7 @@ def run(flags: argparse.Namespace) -> int:
         return serve(flags, page, listening)
 
 
-def serve(
-    flags: argparse.Namespace, page: dict[str, bytes | Path], listening: socket.socket
-) -> int:
+def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socket.socket) -> int:
     keep_freed_memory()
     # Programs are not kept on the disk as other commands keep theirs: clients choose the sizes,
     # and what they choose writes nothing.
@@ -195,7 +195,7 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def page_files(folder: str | None) -> dict[str, bytes | Path]:
+def page_files(folder: str | None) -> dict[str, PageFile]:
     """The files of the page by their paths, which say where the API is.
 
     Args:
@@ -205,7 +205,13 @@ def page_files(folder: str | None) -> dict[str, bytes | Path]:
       UserError: it is none.
     """
     if folder is None:
-        files: dict[str, bytes | Path] = dict(drawn_files(DRAWN))
+        files: dict[str, PageFile] = {
+            # Drawn when first asked for, so that the server is there at once.
+            name: functools.cache(functools.partial(drawn_file, number, DRAWN))
+            for number, name in enumerate(drawn_names())
+        }
+        scenes = [Path(name).stem for name in files]
+        files[DRAWN_LIST] = json.dumps(scenes).encode()
         files |= {path.name: path for path in SOURCES.iterdir() if path.name != WORKER}
         files[FIRST] = told(SOURCES / FIRST, " data-only")
         return files

@@ -43,7 +43,7 @@ def test_every_example_works(served, tmp_path):
         timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    written = set(re.findall(r"-o (\S+)", script))
+    written = set(re.findall(r"-o (\S+\.\w+)", script))
     assert len(written) >= 4
     for name in written:
         shape = load_image(tmp_path / name).shape
