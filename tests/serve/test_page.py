@@ -110,6 +110,7 @@ def test_sizes_go_up_to_what_the_server_takes(shown):
 
 
 def test_controls_have_names_and_texts_stand_out(shown):
+    shown.run("document.getElementById('progress').hidden = false")
     for element in shown.finds("#painters input, #progress"):
         assert element.accessible_name.strip()
     assert shown.run(PALE, CONTRAST) == []
@@ -120,7 +121,7 @@ def test_all_that_is_asked_for_is_asked_of_the_server(shown, site):
     for entry in shown.driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
-            if not message["params"]["documentURL"].startswith("chrome:"):
+            if not message["params"]["documentURL"].startswith("chrome"):
                 urls.add(message["params"]["request"]["url"])
     own = str(site.client.base_url)
     assert any("/api/v1/stylize" in url for url in urls)
