@@ -121,7 +121,7 @@ def test_all_that_is_asked_for_is_asked_of_the_server(shown, site):
     for entry in shown.driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
-            if not message["params"]["documentURL"].startswith("chrome"):
+            if not message["params"]["documentURL"].startswith(("chrome:", "chrome-untrusted:")):
                 urls.add(message["params"]["request"]["url"])
     own = str(site.client.base_url)
     assert any("/api/v1/stylize" in url for url in urls)
