@@ -211,7 +211,7 @@ def load(process, address, *, clients, seconds, side):
     began = time.monotonic()
     for thread in threads:
         thread.start()
-    memory = []
+    memory = [resident(process.pid)]
     while time.monotonic() - began < seconds and process.poll() is None:
         time.sleep(min(0.5, seconds / 8))
         memory.append(resident(process.pid))
@@ -241,6 +241,8 @@ def main():
         found = load(
             process, address, clients=given.clients, seconds=given.seconds, side=given.side
         )
+    memory = found.pop("memory, MB")
+    found |= {"memory, MB": {"start": memory[0], "most": max(memory), "end": memory[-1]}}
     print(json.dumps(found, indent=1))
 
 
