@@ -193,10 +193,9 @@ async function offerServer() {
   }
   for (const radio of $("painters").elements) {
     radio.checked = (radio.value === "server") === server.only;
-    radio.disabled = radio.value === "browser" && server.only;
     radio.addEventListener("change", () => run(() => paintWith(radio.value)));
   }
-  $("painters").hidden = false;
+  $("painters").hidden = server.only;
 }
 
 /** Has the browser or the server paint from now on. */

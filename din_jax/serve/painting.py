@@ -14,7 +14,7 @@ from din_jax.serve.jobs import Tell
 from din_jax.serve.results import Painted
 from din_jax.serve.wishes import Upload, Wish, painted_size
 
-COMPILED = 64  # programs, after which what JAX remembers of how it traced them is dropped
+COMPILED = 16  # programs, after which what JAX remembers of how it traced them is dropped
 
 
 class Steps:

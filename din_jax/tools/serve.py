@@ -16,6 +16,7 @@ import contextlib
 import functools
 import ipaddress
 import json
+import math
 import re
 import signal
 import socket
@@ -87,9 +88,10 @@ def run(flags: argparse.Namespace) -> int:
 
 def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socket.socket) -> int:
     keep_freed_memory()
-    # Programs are not kept on the disk as other commands keep theirs: clients choose the sizes,
-    # and what they choose writes nothing.
     with loading():
+        import jax
+
+        from din_jax.inference.cache import keep_programs
         from din_jax.inference.stylizer import Stylizer
         from din_jax.serve.app import make_app
         from din_jax.serve.jobs import Queue
@@ -97,6 +99,9 @@ def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socke
         from din_jax.serve.painting import Painter, Steps
         from din_jax.serve.protocol import make_server
 
+    keep_programs()
+    # What other commands have compiled is taken, and nothing added: clients choose the sizes.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     limits = Limits(
         upload_bytes=flags.max_bytes, uploads_bytes=max(4 * flags.max_bytes, 256 << 20),
         pixels=flags.max_pixels, queue=flags.queue, kept_seconds=flags.keep,

@@ -182,9 +182,9 @@ def resident(process):
 
 
 @contextlib.contextmanager
-def server(*flags, temporary=None):
-    """`din-jax serve` as a user starts it: its process and its address."""
-    environment = os.environ | ({"TMPDIR": str(temporary)} if temporary else {})
+def server(*flags, temporary=None, **variables):
+    """`din-jax serve` as a user starts it, with further environment; its process and address."""
+    environment = os.environ | variables | ({"TMPDIR": str(temporary)} if temporary else {})
     command = [sys.executable, "-m", "din_jax", "serve", "--port", "0", *map(str, flags)]
     process = subprocess.Popen(
         command,

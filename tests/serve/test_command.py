@@ -21,8 +21,15 @@ def run(*flags):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_it_ends_when_told_and_leaves_nothing(small, tmp_path, number):
-    flags = ["--model", small.model, "--bank", small.bank]
-    with server(*flags, temporary=tmp_path) as (process, address):
+    flags, cache = ["--model", small.model, "--bank", small.bank], tmp_path / "programs"
+    cache.mkdir()
+    kept = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    tmp_path = tmp_path / "temporary"
+    tmp_path.mkdir()
+    with server(*flags, temporary=tmp_path, **kept) as (process, address):
         (folder,) = tmp_path.iterdir()
         assert folder.name.startswith("din_jax-serve-")
         client = Client(0, address, 48, threading.Event())
@@ -33,7 +40,7 @@ def test_it_ends_when_told_and_leaves_nothing(small, tmp_path, number):
         _, said = process.communicate(timeout=60)
     assert process.returncode == (0 if number == signal.SIGINT else serve.TERMINATED)
     assert "Traceback" not in said
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == list(cache.iterdir()) == []
 
 
 def test_it_listens_to_this_machine_alone(small):

@@ -38,7 +38,7 @@ def scene(site, name, size=(256, 256)):
 def test_the_server_paints_what_the_stylizer_does(shown, site, small):
     assert "run by the server 127.0.0.1" in shown.find("#where").text
     assert shown.find("input[value=server]").is_selected()
-    assert not shown.find("input[value=browser]").is_enabled()
+    assert not shown.find("#painters").is_displayed()  # there is no choice
     content = scene(site, "landscape")
     for name in ("mosaic", "stained glass"):
         shown.tile("styles", name)
@@ -111,8 +111,9 @@ def test_sizes_go_up_to_what_the_server_takes(shown):
 
 def test_controls_have_names_and_texts_stand_out(shown):
     shown.run("document.getElementById('progress').hidden = false")
-    for element in shown.finds("#painters input, #progress"):
-        assert element.accessible_name.strip()
+    for element in shown.finds("button, input, select, progress"):
+        assert element.accessible_name.strip() or not element.is_displayed()
+    assert shown.find("#progress").accessible_name == "How far the server is"
     assert shown.run(PALE, CONTRAST) == []
 
 
@@ -137,6 +138,8 @@ def test_a_page_with_networks_offers_both(exported, runtime, small, browser, tmp
         found = Page(browser).open(str(served.client.base_url))
         assert found.run("return crossOriginIsolated")
         assert found.find("input[value=browser]").is_selected()
+        names = [element.accessible_name for element in found.finds("#painters input")]
+        assert names == ["In this browser", "On the server"]
         alone = found.picture()
         found.click("input[value=server]")
         found.settle()
