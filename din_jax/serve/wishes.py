@@ -16,6 +16,7 @@ from din_jax.inference.mixing import read_levels
 from din_jax.inference.stylizer import Stylizer
 from din_jax.serve.limits import Lease, Limits
 from din_jax.serve.problems import Problem
+from din_jax.serve.scans import MOST_SCANS, scans
 from din_jax.weights.errors import one_line
 
 TEXTS = (
@@ -212,6 +213,12 @@ def _check_pictures(
     sizes = {}
     for picture in (*contents, *styles, *masks):
         open_header(picture.data, picture.name)
+        if scans(picture.data) > MOST_SCANS:
+            raise Problem(
+                413,
+                f"{picture.name!r} is drawn over more than {MOST_SCANS} times, which no camera "
+                "does: save it anew.",
+            )
         width, height = sizes[id(picture)] = look_at(picture.data)[0]
         if width * height > limits.pixels:
             raise Problem(

@@ -98,3 +98,18 @@ def opened(data):
     """The bytes of a file as an array."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image)
+
+
+def part(name, data, filename=b""):
+    more = b'; filename="%s"' % filename if filename else b""
+    return b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name, more, data)
+
+
+def refused(answer, status, *words):
+    """An answer with one sentence that has these words."""
+    assert answer.status_code == status, answer.text
+    sentence = answer.json()["error"]
+    assert sentence.endswith(".") and "\n" not in sentence and "Traceback" not in sentence
+    for word in words:
+        assert word in sentence
+    return sentence

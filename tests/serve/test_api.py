@@ -1,6 +1,7 @@
 """The API paints what `Stylizer.stylize` paints, and says what it is."""
 
 import json
+import time
 
 import httpx
 import numpy as np
@@ -11,7 +12,7 @@ import din_jax
 from din_jax.data.decoding import decode_pil
 from din_jax.data.saving import encode_picture
 
-from .serving import drawn, opened, png
+from .serving import SECONDS, drawn, opened, png
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,8 @@ def test_formats_are_those_of_saving(served, small, content, name, kind):
     assert answer.headers["content-type"] == kind
 
 
-def test_a_batch_is_one_job_with_a_picture_each(served, small):
+def test_a_batch_is_one_job_with_a_picture_each(start, small):
+    served = start()
     contents = [drawn(40 + 8 * i, 52, i) for i in range(3)]
     answer = served.post(content=[png(x) for x in contents], style="mosaic")
     assert answer.status_code == 202, answer.text
@@ -117,8 +119,12 @@ def test_a_batch_is_one_job_with_a_picture_each(served, small):
     assert served.queue.results.lent == 0
 
 
-def test_a_picture_that_was_waited_for_leaves_nothing(served, content):
+def test_a_picture_that_was_waited_for_leaves_nothing(start, content):
+    served = start()
     assert served.post(wait=True, content=png(content), style="waves").status_code == 200
+    end = time.monotonic() + SECONDS  # it is let go of when it has been sent
+    while served.queue.results.lent and time.monotonic() < end:
+        time.sleep(0.01)
     assert served.queue.results.lent == 0
 
 

@@ -11,8 +11,7 @@ from din_jax.serve.limits import Limits
 from din_jax.serve.problems import Problem
 from din_jax.serve.results import Painted
 
-from .serving import SECONDS, drawn, png
-from .test_bounds import refused
+from .serving import SECONDS, drawn, png, refused
 
 
 class Wish:
@@ -209,7 +208,8 @@ def test_a_defect_is_told_in_the_log_and_costs_one_job(start, picture, caplog):
     assert served.post(wait=True, content=picture, style="waves").content == b"x"
 
 
-def test_a_picture_that_is_damaged_further_on_fails_alone(served):
+def test_a_picture_that_is_damaged_further_on_fails_alone(start):
+    served = start()
     good = png(drawn(40, 40))
     job = served.post(content=[good, good[:-400]], style="waves").json()["id"]
     state = served.finish(job)
