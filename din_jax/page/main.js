@@ -184,7 +184,7 @@ function follow({ state, place, progress }) {
 async function offerServer() {
   const known = new Set(styles.all.map((style) => style.name));
   const [info, found] = await Promise.all([remote.info(), remote.styles()]);
-  remote.pixels = info.limits.pixels;
+  remote.about = info;
   for (const { name, thumbnail } of found) {
     if (known.has(name)) continue;
     const image = new Image(THUMBNAIL, THUMBNAIL);
@@ -203,9 +203,10 @@ async function paintWith(who) {
   painter = who === "server" ? remote : local;
   const far = painter === remote;
   $("where").textContent = far ? `run by the server ${location.host}: pictures are sent there` : ALONE;
-  $("own").hidden = $("strength").disabled = !far && !settings.style;
+  $("own").hidden = !(far ? remote.about.pictures_as_styles : settings.style);
+  $("strength").disabled = !far && !settings.style;
   const before = $("size").value;
-  offerSizes(far ? remote.pixels : 0);
+  offerSizes(far ? remote.about.limits.pixels : 0);
   if ($("size").value === before) await paint();
   else $("size").dispatchEvent(new Event("change"));
 }

@@ -73,7 +73,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Serves until it is told to stop; the exit status."""
+    """Serves until it is told to stop; the exit status.
+
+    Raises:
+      UserError: a flag that cannot be, or an address, a model, a bank or a page that is none.
+    """
     check_least(flags, port=0, queue=1, max_bytes=1, max_pixels=1)
     page = page_files(flags.page)
     with loading():
@@ -82,22 +86,32 @@ def run(flags: argparse.Namespace) -> int:
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
     listening = listen(flags.host, flags.port)
-    with listening, temporary_folder(), terminable():
-        return serve(flags, page, listening)
+    with listening, terminable():
+        load()
+        # No sooner: Ctrl-C while libraries are loaded ends the process as it stands.
+        with temporary_folder():
+            return serve(flags, page, listening)
+
+
+def load() -> None:
+    """Imports what `serve` takes."""
+    keep_freed_memory()
+    with loading():
+        import din_jax.serve.app
+        import din_jax.serve.protocol  # noqa: F401
 
 
 def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socket.socket) -> int:
-    keep_freed_memory()
-    with loading():
-        import jax
+    """Serves what `load` has imported, at a socket that listens; the exit status."""
+    import jax
 
-        from din_jax.inference.cache import keep_programs
-        from din_jax.inference.stylizer import Stylizer
-        from din_jax.serve.app import make_app
-        from din_jax.serve.jobs import Queue
-        from din_jax.serve.limits import Limits
-        from din_jax.serve.painting import Painter, Steps
-        from din_jax.serve.protocol import make_server
+    from din_jax.inference.cache import keep_programs
+    from din_jax.inference.stylizer import Stylizer
+    from din_jax.serve.app import make_app
+    from din_jax.serve.jobs import Queue
+    from din_jax.serve.limits import Limits
+    from din_jax.serve.painting import Painter, Steps
+    from din_jax.serve.protocol import make_server
 
     keep_programs()
     # What other commands have compiled is taken, and nothing added: clients choose the sizes.
@@ -119,6 +133,8 @@ def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socke
             f"{address(listening)}: {flags.model}, {len(stylizer.styles)} styles; Ctrl-C ends it",
             flush=True,
         )
+        if hosts is None:
+            print("note: all of the network may use it (docs/SERVE.md)", file=sys.stderr)
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:  # how it is meant to end
