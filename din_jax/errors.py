@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 INTERRUPTED = 128 + signal.SIGINT  # what shells give a program that Ctrl-C has ended
 UNREAD = 128 + 13  # ... and one that SIGPIPE has ended
 # Libraries that not everybody needs, to the extra (pyproject.toml) that installs them.
-EXTRAS = {"flatbuffers": "export", "onnx": "export", "onnxruntime": "lite"}
+EXTRAS = {
+    "fastapi": "serve",
+    "flatbuffers": "export",
+    "multipart": "serve",
+    "onnx": "export",
+    "onnxruntime": "lite",
+    "python_multipart": "serve",
+    "uvicorn": "serve",
+}
 
 
 class UserError(ValueError):

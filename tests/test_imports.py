@@ -32,6 +32,7 @@ LEVELS = {
     "inference": 4,
     "evaluation": 5,
     "lite": 5,
+    "serve": 5,
     "export": 6,
     "tools": 7,
     "__main__": 8,

@@ -52,12 +52,17 @@ def read_masks(given: Sequence[Any], styles: int) -> list[np.ndarray]:
     """
     single = isinstance(given, str | Path | bytes | Image.Image) or getattr(given, "ndim", 0) == 2
     masks = [read_mask(part) for part in ([given] if single else given)]
-    if len(masks) not in (styles, styles - 1) or not masks:
+    check_count(len(masks), styles)
+    return masks
+
+
+def check_count(masks: int, styles: int) -> None:
+    """Raises UserError unless there are as many masks as styles, or one less, and at least one."""
+    if masks not in (styles, styles - 1) or not masks:
         wanted = f"{styles} masks, or {styles - 1}" if styles > 1 else "1 mask"
         raise UserError(
-            f"{styles} styles need {wanted} (the last style then takes the rest), not {len(masks)}."
+            f"{styles} styles need {wanted} (the last style then takes the rest), not {masks}."
         )
-    return masks
 
 
 def fit_masks(

@@ -101,3 +101,21 @@ def level_strengths(
         if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
             raise UserError(f"{name} must be a strength from 0 to 1, not {str(value)[:40]!r}.")
     return {name: float(strength) * float(levels.get(name, 1.0)) for name in known}
+
+
+def read_levels(given: Sequence[str]) -> dict[str, float] | None:
+    """Strengths of levels as users write them: ["level1=0.5"] -> {"level1": 0.5}; none is None.
+
+    Raises:
+      UserError: one is not written so.
+    """
+    levels = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            levels[name] = float(value)
+        except ValueError as error:
+            raise UserError(
+                f"levels are written LEVEL=STRENGTH, as level1=0.5, not '{text[:80]}'."
+            ) from error
+    return levels or None

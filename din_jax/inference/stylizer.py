@@ -20,7 +20,7 @@ from din_jax.inference.blending import paint_mix, paint_regions, require_encoder
 from din_jax.inference.codes import code_count, code_shapes, take_codes
 from din_jax.inference.color import check_color, keep_chroma
 from din_jax.inference.engine import Engine
-from din_jax.inference.masks import fit_masks, read_masks
+from din_jax.inference.masks import check_count, fit_masks, read_masks
 from din_jax.inference.mixing import level_strengths, style_weights
 from din_jax.inference.pictures import is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
@@ -164,30 +164,14 @@ class Stylizer(StyleCodes):
         Raises:
           UserError: a picture or a setting is no good; one sentence says which and what helps.
         """
-        check_color(color)
-        strengths = self._strengths(strength, levels)
         pictures, single = read_pictures(contents, "a content picture")
         styles = list(style) if is_sequence(style) else [style]
-        if not styles:
-            raise UserError("at least one style is needed, but there is none.")
-        if masks is not None and weights is not None:
-            raise UserError(
-                "weights mix styles everywhere and masks give each its region: give one of the two."
-            )
-        shares = style_weights(weights, len(styles))
         masks = None if masks is None else read_masks(masks, len(styles))
-        if not 0 <= feather < np.inf:
-            raise UserError(f"feather must be 0 px or more, not {feather}.")
-        if scale is not None and not (scale == 0 or SMALLEST_SIDE <= scale <= LARGEST_SCALE):
-            raise UserError(
-                f"scale must be {SMALLEST_SIDE} to {LARGEST_SCALE} px, or 0 for the pictures' own "
-                f"size, not {scale}."
-            )
-        if seamless and self.loaded.config.model.transform == "spatial":
-            raise UserError(
-                "a spatially adaptive code lies on the content as its style does, and has "
-                "borders of its own: use another model, or leave seamless out."
-            )
+        strengths, shares = self.settings(
+            len(styles), weights=weights, masks=None if masks is None else len(masks),
+            feather=feather, strength=strength, levels=levels, color=color, scale=scale,
+            seamless=seamless,
+        )  # fmt: skip
         rgbs, visible = [x.rgb for x in pictures], [x.visible for x in pictures]
         codes = [self.code(part, rgbs, color, scale) for part in styles]
         options = {"seamless": seamless, "tile": tile}
@@ -207,6 +191,57 @@ class Stylizer(StyleCodes):
             painted = [keep_chroma(*pair) for pair in zip(rgbs, painted, strict=True)]
         finished = [a.finished(b) for a, b in zip(pictures, painted, strict=True)]
         return finished[0] if single else finished
+
+    def settings(
+        self,
+        styles: int,
+        *,
+        weights: Sequence[float] | None = None,
+        masks: int | None = None,
+        feather: float = 0.0,
+        strength: float = 1.0,
+        levels: Mapping[str, float] | Sequence[float] | None = None,
+        color: str = "style",
+        scale: int | None = None,
+        seamless: bool = False,
+    ) -> tuple[dict[str, float], list[float]]:
+        """What `stylize` makes of its settings, before any picture is read.
+
+        Args:
+          styles: how many there are.
+          masks: how many there are; None: none are given.
+          weights, feather, strength, levels, color, scale, seamless: as of `stylize`.
+
+        Returns:
+          The strength of each level, and the share of each style, their sum 1.
+
+        Raises:
+          UserError: a setting is no good, or not with another or with this model.
+        """
+        check_color(color)
+        strengths = self._strengths(strength, levels)
+        if not styles:
+            raise UserError("at least one style is needed, but there is none.")
+        if masks is not None and weights is not None:
+            raise UserError(
+                "weights mix styles everywhere and masks give each its region: give one of the two."
+            )
+        shares = style_weights(weights, styles)
+        if masks is not None:
+            check_count(masks, styles)
+        if not 0 <= feather < np.inf:
+            raise UserError(f"feather must be 0 px or more, not {feather}.")
+        if scale is not None and not (scale == 0 or SMALLEST_SIDE <= scale <= LARGEST_SCALE):
+            raise UserError(
+                f"scale must be {SMALLEST_SIDE} to {LARGEST_SCALE} px, or 0 for the pictures' own "
+                f"size, not {scale}."
+            )
+        if seamless and self.loaded.config.model.transform == "spatial":
+            raise UserError(
+                "a spatially adaptive code lies on the content as its style does, and has "
+                "borders of its own: use another model, or leave seamless out."
+            )
+        return strengths, shares
 
     def encoded(self, pictures: Sequence[np.ndarray]) -> StyleCode:
         require_encoder(self.loaded, "encode a picture")

@@ -34,10 +34,12 @@ export class Styles {
     });
   }
 
-  /** code: a function that gives the style's code. */
-  add(name, image, code, front = false) {
-    const style = { name, code };
-    style.tile = addTile(this.tiles, name, canvasOf(image), () => this.press(style));
+  /** image: ImageData or an img; code: a function that gives the style's code; file: its picture,
+   *  of an own style, for a server. */
+  add(name, image, code, front = false, file = null) {
+    const style = { name, code, file };
+    const shown = image instanceof ImageData ? canvasOf(image) : image;
+    style.tile = addTile(this.tiles, name, shown, () => this.press(style));
     if (front) this.tiles.prepend(style.tile);
     this.all.push(style);
     return style;

@@ -40,6 +40,7 @@ COMMANDS = {
     "report": ("din_jax.tools.report", "a run's curves, pictures and settings as one page"),
     "plan": ("din_jax.tools.plan", "what a training run will need on many devices"),
     "page": ("din_jax.tools.page", "writes a web page that paints in the browser"),
+    "serve": ("din_jax.tools.serve", "the page and a JSON API over the engine, for programs"),
     "pace": ("din_jax.tools.pace", "pairs a second of a training step, and of its parts"),
 }
 

@@ -35,6 +35,7 @@ SETTINGS = (
 )  # fmt: skip
 LARGEST_DESCRIPTION = 1 << 20  # bytes
 LARGEST_MODEL = 1 << 28
+DRAWN_LIST = "contents/contents.json"
 FIRST = "index.html"  # what is there exactly if a page is
 
 
@@ -149,15 +150,22 @@ def read(path: Path, most: int) -> bytes:
 
 
 def drawn_files(size: int) -> dict[str, bytes]:
-    """One scene of each kind, as PNG."""
-    scenes = SyntheticContent(len(SCENES), 0, size)
-    files = {}
-    for i, scene in enumerate(SCENES):
-        buffer = io.BytesIO()
-        Image.fromarray(scenes[i]).save(buffer, "PNG", optimize=True)
-        files[f"contents/{scene.__name__}.png"] = buffer.getvalue()
-    files["contents/contents.json"] = json.dumps([scene.__name__ for scene in SCENES]).encode()
-    return files
+    """One scene of each kind, as PNG, and the list of them."""
+    files = {name: drawn_file(i, size) for i, name in enumerate(drawn_names())}
+    return files | {DRAWN_LIST: json.dumps([scene.__name__ for scene in SCENES]).encode()}
+
+
+def drawn_names() -> list[str]:
+    """Paths of the scenes, in the order of their numbers."""
+    return [f"contents/{scene.__name__}.png" for scene in SCENES]
+
+
+def drawn_file(number: int, size: int) -> bytes:
+    """A scene of that many pixels a side, as PNG."""
+    buffer = io.BytesIO()
+    scene = SyntheticContent(len(SCENES), 0, size)[number]
+    Image.fromarray(scene).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def write_page(output: Path, files: Mapping[str, bytes]) -> None:

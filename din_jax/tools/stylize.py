@@ -32,6 +32,7 @@ from din_jax.data.inputs import STDIN, Input, find_inputs, find_styles, read_byt
 from din_jax.data.saving import FORMATS
 from din_jax.data.video import is_video
 from din_jax.errors import UserError, exit_status, loading
+from din_jax.inference.mixing import read_levels
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.painted import Report, Target
 
@@ -108,25 +109,11 @@ def check(flags: argparse.Namespace):
         raise UserError("a picture is not written to a terminal; give --output, or a pipe.")
 
 
-def levels_of(given: Sequence[str]) -> dict[str, float] | None:
-    """Strengths of levels: ["level1=0.5"] -> {"level1": 0.5}."""
-    levels = {}
-    for text in given:
-        name, _, value = text.partition("=")
-        try:
-            levels[name] = float(value)
-        except ValueError as error:
-            raise UserError(
-                f"--levels takes LEVEL=STRENGTH, as level1=0.5, not '{text}'."
-            ) from error
-    return levels or None
-
-
 def run(flags: argparse.Namespace) -> int:
     """Paints as the flags say; the exit status."""
     began = time.perf_counter()
     check(flags)
-    levels = levels_of(flags.levels)
+    levels = read_levels(flags.levels)
     target = Target(flags)
     inputs = find_inputs(flags.contents, "content", known=target.outputs.__contains__)
     masks = [read_bytes(x) for x in find_inputs(flags.mask, "mask")]

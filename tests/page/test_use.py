@@ -180,7 +180,7 @@ def test_nothing_leaves_the_origin(opened, site):
         if message["method"] != "Network.requestWillBeSent":
             continue
         # The browser's own pages, such as the empty one that it starts with, are left out.
-        if not message["params"]["documentURL"].startswith("chrome:"):
+        if not message["params"]["documentURL"].startswith(("chrome:", "chrome-untrusted:")):
             asked.append(message["params"]["request"])
     urls = {request["url"] for request in asked}
     assert any(url.startswith(site.url) for url in urls)
