@@ -34,7 +34,7 @@ def test_a_trained_adain_scores_as_published(shared_data):
         stored = dict(file)
     contents, styles = (
         [read_picture(p, 256) for p in sorted((shared_data / "test" / side).glob("*.jpg"))[::step]]
-        for side, step in (("content", 10), ("style", 4))
+        for side, step in (("content", 20), ("style", 5))
     )
     metrics = PerceptualMetrics(weights, batch=1)
     of_content = metrics.content_targets(contents)
@@ -48,6 +48,6 @@ def test_a_trained_adain_scores_as_published(shared_data):
             picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
             losses += metrics.losses([picture], [content], [target])
     content_loss, style_loss = np.mean(losses, 0)
-    # 16 pairs instead of 520: the means over subsets scatter by about this much.
+    # 6 pairs instead of 520: the means over subsets scatter by about this much.
     assert 1.3 < content_loss < 2.1
     assert 0.06 < style_loss < 0.2
