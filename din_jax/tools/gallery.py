@@ -21,7 +21,7 @@ from din_jax.memory import keep_freed_memory
 SCENES = ("a landscape", "a portrait", "a still life", "a lake", "a town", "solids")
 # Number among the drawn styles' families, and what its pictures are of.
 STYLES = {
-    0: "flowing strokes", 1: "points", 2: "stained glass", 3: "waves", 4: "cubes", 6: "dabs",
+    0: "flowing strokes", 1: "points", 2: "stained glass", 3: "waves", 4: "facets", 6: "dabs",
     7: "marbling", 8: "mosaic", 10: "watercolor",
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; p
 h1 { line-height: 1.2; }
 h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 .row { display: grid; gap: .75rem; margin: .75rem 0;
-  grid-template-columns: repeat(auto-fill, minmax(min(9.5rem, 42vw), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(13rem, 42vw), 1fr)); }
 figure { margin: 0; }
 img { display: block; width: 100%; height: auto; border-radius: 4px; }
 figcaption, footer { font-size: .85rem; color: var(--soft); }
