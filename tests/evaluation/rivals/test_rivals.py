@@ -178,9 +178,17 @@ def test_style_swap_by_optimization_comes_nearer_to_the_swapped_features(network
     target = jax.jit(swap.swapped)(networks, *pair)
     away = [
         float(jnp.square(features(networks, (x,), "relu3_1")[0] - target).mean())
-        for x in (pair[0], found)
+        for x in (jnp.broadcast_to(pair[1].mean((1, 2), keepdims=True), pair[0].shape), found)
     ]
     assert away[1] < 0.8 * away[0]
+
+
+def test_style_swap_by_optimization_starts_in_the_style_s_colors(networks, pair):
+    """From the content's, flat areas would keep them."""
+    red, blue = (jnp.asarray([x], jnp.float32)[:, None, None] for x in ([1, 0, 0], [0, 0, 1]))
+    content, style = (0.2 * x + 0.8 * color for x, color in zip(pair, (red, blue), strict=True))
+    found = swap.Optimized(swap.Settings(steps=1))(networks, content, style).mean((0, 1, 2))
+    assert found[2] > 0.5 > found[0]
 
 
 def test_l_bfgs_finds_the_least_of_a_bowl():
