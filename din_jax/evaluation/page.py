@@ -2,14 +2,21 @@
 
 import base64
 import html
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import thumbnail
-from din_jax.evaluation.summary import COLUMNS, Row, cells_of, legend, used_columns
+from din_jax.evaluation.summary import (
+    COLUMNS,
+    WHOLE,
+    Row,
+    cells_of,
+    legend,
+    used_columns,
+    used_whole,
+)
 
 SIDE = 160  # pixels, longest side of a picture on the page
 QUALITY = 80  # of JPEG
@@ -43,17 +50,17 @@ def picture(image: np.ndarray, title: str, side: int = SIDE) -> str:
 def numbers_table(rows: Sequence[Row]) -> str:
     """The means with their intervals; the best of a column in bold."""
     names = used_columns(rows)
-    costs = any(math.isfinite(row.program.seconds) for row in rows)
-    titles = ["program", *(COLUMNS[name].title for name in names), *(["s", "MB"] if costs else [])]
+    whole = used_whole(rows)
+    titles = ["program", *(COLUMNS[x].title for x in names), *(WHOLE[x][0] for x in whole)]
     best = {}
     for name in names:
         means = [row.means[name].mean for row in rows]
         best[name] = (np.nanmin if COLUMNS[name].better == "lower" else np.nanmax)(means)
     lines = ["<tr>" + "".join(f"<th>{html.escape(x)}</th>" for x in titles) + "</tr>"]
     for row in rows:
-        cells = cells_of(row, names, costs)
+        cells = cells_of(row, names, whole)
         line = f"<td>{html.escape(row.program.name)}</td>"
-        for name, text in zip([*names, None, None], cells, strict=False):
+        for name, text in zip([*names, *[None] * len(whole)], cells, strict=True):
             mean, _, interval = text.partition(" ")
             strong = name and len(rows) > 1 and row.means[name].mean == best[name]
             line += f"<td{' class=best' if strong else ''}>{mean}<small>{interval}</small></td>"

@@ -43,8 +43,19 @@ COLUMNS = {
     ),
 }  # fmt: skip
 NO_LPIPS = "LPIPS is left out, for its published weights are not there (see --lpips)."
+# Numbers of a program as a whole: attribute to title and, where one is better, which way.
+WHOLE = {"fid": ("FID", "lower"), "seconds": ("s", ""), "megabytes": ("MB", "")}
+FID = (
+    "FID: Frechet distance of Inception features, of all painted pictures to the styles they were "
+    "painted in; lower is closer. Of so few pictures it is far above what thousands give, and "
+    "compares programs on the same pairs alone."
+)
+NO_FID = (
+    "FID is left out, for its published weights are not there (see --inception) or there are fewer "
+    "than two styles."
+)
 NO_ARTFID = (
-    "FID and ArtFID are left out: they need an Inception network's published weights, which this "
+    "ArtFID is left out: it needs an Inception network trained on paintings, whose weights this "
     "program does not read."
 )
 
@@ -58,12 +69,14 @@ class Program:
       numbers: by name [contents, styles], NaN where there is no picture.
       seconds, megabytes: of one picture, and what its program needs beside its arguments; NaN for
         pictures that came from elsewhere.
+      fid: distance of its pictures to the styles, see `evaluation.frechet`; NaN if not measured.
     """
 
     name: str
     numbers: Mapping[str, np.ndarray]
     seconds: float = math.nan
     megabytes: float = math.nan
+    fid: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +121,15 @@ def used_columns(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def used_whole(rows: Sequence[Row]) -> list[str]:
+    """The names of `WHOLE` that any program has."""
+    return [name for name in WHOLE if any(math.isfinite(_whole(row, name)) for row in rows)]
+
+
+def _whole(row: Row, name: str) -> float:
+    return getattr(row.program, name)
+
+
 def text_of(x: Interval) -> str:
     """"1.23 (1.10-1.41)", or the mean alone where the interval is open."""
     if not math.isfinite(x.mean):
@@ -124,9 +146,9 @@ def _digits(x: float) -> str:
 def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     """Two tables, means and differences to the first program, and what the columns are."""
     names = used_columns(rows)
-    costs = any(math.isfinite(row.program.seconds) for row in rows)
-    head = ["program", *(_title(name) for name in names), *(["s", "MB"] if costs else [])]
-    lines = _table(head, [[row.program.name, *cells_of(row, names, costs)] for row in rows])
+    whole = used_whole(rows)
+    head = ["program", *(_title(name) for name in names), *(_title(name) for name in whole)]
+    lines = _table(head, [[row.program.name, *cells_of(row, names, whole)] for row in rows])
     if len(rows) > 1:
         lines += ["", f"Difference to {rows[0].program.name}; bold: the interval is without 0.", ""]
         body = [
@@ -138,13 +160,10 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cells_of(row: Row, names: Sequence[str], costs: bool) -> list[str]:
+def cells_of(row: Row, names: Sequence[str], whole: Sequence[str]) -> list[str]:
     """The texts of a row, without its name."""
     cells = [text_of(row.means[name]) for name in names]
-    if costs:
-        for value in (row.program.seconds, row.program.megabytes):
-            cells.append(_digits(value) if math.isfinite(value) else "-")
-    return cells
+    return cells + [text_of(Interval(_whole(row, name))) for name in whole]
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
@@ -163,6 +182,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "s, MB: time of a picture whose style is known, on this machine as it was then, and "
             "memory that its compiled program takes beside input and output."
         )
+    sentences.append(FID if "fid" in used_whole(rows) else NO_FID)
     absent = [] if "lpips" in rows[0].means else [NO_LPIPS]
     return [*sentences, *absent, NO_ARTFID]
 
@@ -180,8 +200,8 @@ def comma_separated(rows: Sequence[Row]) -> str:
             parts = row.means[name], row.differences.get(name, Interval(math.nan))
             values = [_plain(getattr(x, kind)) for x in parts for kind in kinds]
             writer.writerow([row.program.name, name, row.pairs, *values])
-        for name in ("seconds", "megabytes"):
-            value = getattr(row.program, name)
+        for name in used_whole(rows):
+            value = _whole(row, name)
             if math.isfinite(value):
                 writer.writerow([row.program.name, name, row.pairs, _plain(value), *[""] * 5])
     return file.getvalue()
@@ -206,8 +226,8 @@ def _plain(x: float) -> str:
 
 
 def _title(name: str) -> str:
-    column = COLUMNS[name]
-    return column.title + {"lower": " ↓", "higher": " ↑", "": ""}[column.better]
+    title, better = WHOLE.get(name) or (COLUMNS[name].title, COLUMNS[name].better)
+    return title + {"lower": " ↓", "higher": " ↑", "": ""}[better]
 
 
 def _marked(x: Interval) -> str:

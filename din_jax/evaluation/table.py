@@ -45,6 +45,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--vgg", default="", help="VGG-19 weights; default: searched for, or downloaded")
     add("--lpips", default="", help="folder of LPIPS's published weights, alexnet-owt-7be5be79.pth "
         "and alex.pth; default: lpips in the user's cache, left out where they are not there")
+    add("--inception", default="", help="file of FID's published weights, "
+        "pt_inception-2015-12-05-6726825d.pth; default: that in the user's cache, left out where "
+        "it is not there")
     add("--random", action="store_true", help="seeded random features in the place of VGG-19's: "
         "for a first look without the file, to be compared with themselves alone")
     add("--overwrite", action="store_true", help="replace whatever file has the name of one")
@@ -84,6 +87,7 @@ def run(flags: argparse.Namespace) -> None:
         from din_jax.evaluation.pictures import find_images
         from din_jax.inference.cache import keep_programs
         from din_jax.weights import vgg19_of
+        from din_jax.weights.inception import find_inception
         from din_jax.weights.lpips import find_lpips
 
     pattern = flags.pattern and check_pattern(flags.pattern)
@@ -93,7 +97,7 @@ def run(flags: argparse.Namespace) -> None:
     grids = {name: find_pairs(path, contents, styles, pattern) for name, path in folders.items()}
     loss = LossConfig(network="random" if flags.random else "vgg19")
     vgg = vgg19_of(Config(loss=loss), STYLE_LAYERS, flags.vgg)
-    lpips = find_lpips(flags.lpips)
+    lpips, inception = find_lpips(flags.lpips), find_inception(flags.inception)
     with Outputs(flags.output) as outputs:
         _refuse_foreign(outputs, flags.overwrite)
         costs = {}
@@ -105,6 +109,7 @@ def run(flags: argparse.Namespace) -> None:
         tables = compare(
             grids, contents, styles, vgg, size=flags.size, costs=costs, kept=kept,
             draws=flags.draws, limit=flags.limit, random=flags.random, lpips=lpips,
+            inception=inception,
         )  # fmt: skip
         for name, text in tables.items():
             outputs.write(name, "", text.encode())
@@ -160,6 +165,7 @@ def compare(
     limit: int = 12,
     random: bool = False,
     lpips=None,
+    inception=None,
 ) -> dict[str, str]:
     """File name to text of the tables and the page; arguments as of `Ruler` and the flags."""
     from tqdm import tqdm
@@ -183,7 +189,11 @@ def compare(
     count = sum(path is not None for grid in grids.values() for row in grid for path in row)
     with tqdm(total=count, desc="measured", unit="picture", disable=None, leave=False) as bar:
         numbers = ruler.measure(grids, bar.update)
-    programs = [Program(name, numbers[name], **costs.get(name, {})) for name in grids]
+    far = {} if inception is None else fids(grids, sides[1], inception, size)
+    programs = [
+        Program(name, numbers[name], **costs.get(name, {}), fid=far.get(name, math.nan))
+        for name in grids
+    ]
     try:
         rows = summarize(programs, draws=draws)
     except ValueError as error:
@@ -202,6 +212,30 @@ def compare(
             rows, shown_pairs(grids, *sides, limit), notes,
         ),
     }  # fmt: skip
+
+
+def fids(grids, styles, inception, size: int) -> dict[str, float]:
+    """Program to the distance of its pictures to the styles, over the pairs that all have.
+
+    A style counts as often as it was painted in; {} where no distance can be told.
+    """
+    from din_jax.evaluation.frechet import Frechet, frechet_distance
+
+    height, width = len(next(iter(grids.values()))), len(styles)
+    shared = [
+        (i, j)
+        for i in range(height)
+        for j in range(width)
+        if all(grid[i][j] is not None for grid in grids.values())
+    ]
+    if len({j for _, j in shared}) < 2:
+        return {}
+    measure = Frechet(inception, size)
+    of_styles = measure.features([x.image for x in styles])[[j for _, j in shared]]
+    return {
+        name: frechet_distance(measure.features([grid[i][j] for i, j in shared]), of_styles)
+        for name, grid in grids.items()
+    }
 
 
 def shown_pairs(grids, contents, styles, limit: int) -> str:

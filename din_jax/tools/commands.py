@@ -28,6 +28,7 @@ COMMANDS = {
     "flicker": ("din_jax.evaluation.flicker", "how much a painted video flickers"),
     "rivals": ("din_jax.evaluation.rivals.command", "paints as Gatys, AdaIN, WCT, style swap do"),
     "controls": ("din_jax.tools.controls", "paints a sheet of every control"),
+    "gallery": ("din_jax.tools.gallery", "writes a page of the included model's pictures"),
     "bank": ("din_jax.tools.bank", "styles encoded once, painted by name"),
     "convert": ("din_jax.tools.convert", "carries weights to PyTorch and back"),
     "pack": ("din_jax.tools.pack", "makes one model file of a run"),

@@ -6,15 +6,14 @@ before anything in them is looked at; nothing is downloaded.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from din_jax.weights.checked import Expected, read_checked
+from din_jax.weights.checked import Expected
 from din_jax.weights.errors import WeightsError
 from din_jax.weights.find import cache_folder
-from din_jax.weights.opening import open_weights, sha256_of
+from din_jax.weights.published import read_published
 
 ALEXNET, ALEXNET_SHA256 = "alexnet-owt-7be5be79.pth", "7be5be79"
 HEADS = "alex.pth"
@@ -67,8 +66,8 @@ def find_lpips(folder: str | Path = "") -> LPIPSWeights | None:
         network[f"features.{i}.bias"] = Expected((outputs,))
     for k, (*_, outputs) in enumerate(CONVOLUTIONS):
         weights[f"lin{k}.model.1.weight"] = Expected((1, outputs, 1, 1))
-    arrays = _read(where / ALEXNET, ALEXNET_SHA256, network)
-    heads = _read(where / HEADS, HEADS_SHA256, weights)
+    arrays = read_published(where / ALEXNET, ALEXNET_SHA256, network, "LPIPS")
+    heads = read_published(where / HEADS, HEADS_SHA256, weights, "LPIPS")
     return LPIPSWeights(
         tuple(
             (
@@ -79,19 +78,3 @@ def find_lpips(folder: str | Path = "") -> LPIPSWeights | None:
         ),
         tuple(heads[name].reshape(-1) for name in weights),
     )
-
-
-def _read(path: Path, published: str, expected: Mapping[str, Expected]) -> dict[str, np.ndarray]:
-    """The expected arrays of a file whose SHA-256 begins with `published`."""
-    found = sha256_of(path)
-    if not found.startswith(published):
-        raise WeightsError(
-            f"{path} has SHA-256 {found[:8]}... where {published[:8]}... was published; fetch it "
-            "again"
-        )
-    with open_weights(path, {found: path.name}) as entries:
-        wanted = {name: entry for name, entry in entries.items() if name in expected}
-        arrays, problems = read_checked(wanted, expected)
-    if problems:
-        raise WeightsError(f"{path} is not the file of LPIPS: {problems}; fetch it again")
-    return {name: array.astype(np.float32) for name, array in arrays.items()}

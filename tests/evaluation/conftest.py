@@ -23,9 +23,18 @@ def plain_convolutions():
 
 @pytest.fixture
 def narrow_vgg():
+    return narrow("relu4_1")
+
+
+@pytest.fixture
+def deeper_vgg():
+    return narrow("relu5_1")
+
+
+def narrow(layer):
     rng = np.random.default_rng(0)
     params, inputs = {}, 3
-    for name in layers_up_to("relu4_1"):
+    for name in layers_up_to(layer):
         outputs = 3 + int(name[4])
         params[name] = {
             "kernel": 0.4 * rng.standard_normal((3, 3, inputs, outputs), np.float32),

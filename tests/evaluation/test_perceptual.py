@@ -142,4 +142,4 @@ def test_the_ruler_measures_it_to_the_content_where_weights_are(weights, narrow_
     assert "LPIPS: perceptual" in "\n".join(legend(rows))
     del found["same"]["lpips"]
     without = "\n".join(legend(summarize([Program("same", found["same"])])))
-    assert "LPIPS is left out" in without and "FID and ArtFID are left out" in without
+    assert "LPIPS is left out" in without and "\nFID is left out" in without

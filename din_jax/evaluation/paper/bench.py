@@ -34,15 +34,15 @@ from din_jax.weights.models import load_model
 from din_jax.weights.opening import sha256_of
 from din_jax.weights.runs import ModelError, choose_step
 
-# Minutes on a CPU: narrow maps, 64 pixels, some steps. Nets read VGG-19's (or the random
+# Minutes on one core: narrow maps, 48 pixels, some steps. Nets read VGG-19's (or the random
 # network's) map of the style, as the paper's do.
 SHORT = Config(
     name="short",
-    data=DataConfig(validation=8, resize=80, crop=64, threads=2, prefetch=4),
+    data=DataConfig(validation=8, resize=64, crop=48, threads=2, prefetch=4),
     model=ModelConfig(widths=(8, 16, 32), residuals=1, net_hidden=16),
     loss=LossConfig(network="random"),
     optim=FAST,
-    train=TrainConfig(steps=60, batch=4, log_every=5, validate_every=30, grid_every=1000),
+    train=TrainConfig(steps=30, batch=4, log_every=3, validate_every=15, grid_every=1000),
 )
 # The paper's recipe and lengths, for a GPU or TPU.
 FULL = dataclasses.replace(PAPER, name="full")

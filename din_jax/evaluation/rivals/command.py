@@ -86,8 +86,8 @@ def run(flags: argparse.Namespace):
             "--strength must be 0 to 1 and --style-weight 0 to 1e6, not "
             f"{flags.strength} and {flags.style_weight}."
         )
-    if flags.training_crop % 8:
-        raise UserError(f"--training-crop must be a multiple of 8, not {flags.training_crop}.")
+    if flags.training_crop % 16:
+        raise UserError(f"--training-crop must be a multiple of 16, not {flags.training_crop}.")
     if chosen and not (flags.content and flags.style):
         raise UserError("painting needs --content and --style.")
     if not chosen and not flags.train_decoders:
@@ -128,9 +128,10 @@ def _work(flags: argparse.Namespace, chosen: dict[str, Path]):
     keep_freed_memory()
     keep_programs()
     vgg = load_vgg19(find_vgg19(flags.vgg))
-    require_layers(vgg, ["relu4_1"])
+    wanted = {layer for name in chosen for layer in METHODS[name].decoders}
+    require_layers(vgg, sorted({"relu4_1", *wanted}))
     library = DecoderLibrary(vgg, flags.decoders, flags.decoder)
-    needed = flags.layers or sorted({x for name in chosen for x in METHODS[name].decoders})
+    needed = flags.layers or sorted(wanted)
     if flags.train_decoders:
         library.train(needed, flags)
     decoders = {name: library.load(METHODS[name].decoders) for name in chosen}
@@ -143,7 +144,8 @@ def _work(flags: argparse.Namespace, chosen: dict[str, Path]):
         method = METHODS[name]
         made_by = {"rival": name, **method.settings(options), "vgg": library.vgg_digest}
         made_by["decoders"] = library.digests(decoders[name])
-        engine = RivalEngine(Networks.of(vgg, decoders[name]), method.make(options))
+        networks = Networks.of(vgg, decoders[name])
+        engine = RivalEngine(networks, method.make(options), method.multiple)
         report = evaluate_pairs(
             engine, contents, styles, folder, metrics=metrics, size=flags.size, made_by=made_by,
             overwrite=flags.overwrite,

@@ -13,8 +13,6 @@ from din_jax.evaluation.rivals.networks import Networks
 from din_jax.inference.batching import check_images
 from din_jax.inference.pictures import pad_to_multiple
 
-MULTIPLE = 8  # pixels: VGG-19 halves three times up to relu4_1
-
 
 class RivalEngine:
     """Paints one pair after the other.
@@ -22,13 +20,14 @@ class RivalEngine:
     Args:
       networks: VGG-19 and the decoders that the rival needs.
       paint: see `methods.Paint`.
+      multiple: pixels that sides are made multiples of: VGG-19 halves three times up to relu4_1.
     """
 
     batch = 1
     styles: tuple[str, ...] = ()  # none is known by name
 
-    def __init__(self, networks: Networks, paint: Paint):
-        self._networks = networks
+    def __init__(self, networks: Networks, paint: Paint, multiple: int = 8):
+        self._networks, self._multiple = networks, multiple
         self._paint = paint
 
     def prepare_style(self, image: np.ndarray) -> np.ndarray:
@@ -54,9 +53,9 @@ class RivalEngine:
         return images, np.asarray([((x < 0) | (x > 1)).mean() for x in painted])
 
     def _one(self, content: np.ndarray, style: np.ndarray) -> np.ndarray:
-        """Mirrored to sizes that VGG-19 halves three times, and cut back."""
+        """Mirrored to sizes that VGG-19 halves without a rest, and cut back."""
         pair = [
-            pad_to_multiple(x, MULTIPLE, SMALLEST_SIDE)[None].astype(np.float32) / 255
+            pad_to_multiple(x, self._multiple, SMALLEST_SIDE)[None].astype(np.float32) / 255
             for x in (content, style)
         ]
         painted = np.asarray(self._paint(self._networks, *pair))[0]

@@ -45,6 +45,11 @@ class Method:
         """What the options decide of its pictures."""
         return {name: getattr(options, name) for name in self.options}
 
+    @property
+    def multiple(self) -> int:
+        """Pixels that sides are multiples of: 8, or what a deeper decoder enlarges by."""
+        return max([8, *(2 ** (int(layer[4]) - 1) for layer in self.decoders)])
+
 
 def _compiled(paint: Callable[..., Array], **settings: Any) -> Paint:
     return CompiledCache(lambda *pair: paint(*pair, **settings), SIZES)
@@ -80,6 +85,12 @@ METHODS: Mapping[str, Method] = {
         wct.LAYERS,
         ("strength",),
         lambda o: _compiled(wct.paint, strength=o.strength),
+    ),
+    "wct5": Method(
+        "the same from relu5_1 on, as in the paper; needs a VGG-19 that goes so deep",
+        wct.FIVE,
+        ("strength",),
+        lambda o: _compiled(wct.paint, strength=o.strength, layers=wct.FIVE),
     ),
     "avatar": Method(
         "Sheng et al. 2018: the style decorator at relu4_1, by AdaIN's decoder",

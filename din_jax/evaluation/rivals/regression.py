@@ -42,24 +42,34 @@ def regressed_decoder(networks: Networks, images: np.ndarray, layer: str) -> dic
 def least_squares(x: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
     """Kernel [3, 3, I, O] and bias [O] of the convolution that takes x nearest to the target.
 
-    x is [B, H, W, I], the target [B, H, W, O]; the border is mirrored, as decoders do.
+    x is [B, H, W, I], the target [B, H, W, O]; the border is mirrored, as decoders do. Sums are
+    taken picture by picture: the nine taps of all at once are gigabytes.
     """
-    padded = np.asarray(reflect_pad(x, 1))
-    h, w, channels = x.shape[1:]
-    taps = [
-        padded[:, i : i + h, j : j + w].reshape(-1, channels) for i in range(3) for j in range(3)
-    ]
-    rows = np.concatenate(taps, 1)
-    goal = np.asarray(target).reshape(len(rows), -1)
-    means = rows.mean(0), goal.mean(0)
-    rows, goal = rows - means[0], goal - means[1]
-    normal = (rows.T @ rows).astype(np.float64) / len(rows)
+    padded, target = np.asarray(reflect_pad(x, 1)), np.asarray(target)
+    channels, outputs = x.shape[-1], target.shape[-1]
+    count = len(target)
+    mean = np.mean([_taps(image).mean(0, np.float64) for image in padded], 0)
+    goal_mean = target.mean((0, 1, 2), np.float64)
+    normal = np.zeros((9 * channels, 9 * channels))
+    shared = np.zeros((9 * channels, outputs))
+    for image, goal in zip(padded, target, strict=True):
+        rows = _taps(image) - mean.astype(np.float32)
+        goal = goal.reshape(-1, outputs) - goal_mean.astype(np.float32)
+        normal += rows.T @ rows / np.float32(len(rows) * count)
+        shared += rows.T @ goal / np.float32(len(rows) * count)
     # A channel that is silent on these pictures has no say, and no slope of its own.
     normal[np.diag_indices_from(normal)] += RIDGE * max(np.trace(normal) / len(normal), 1e-12)
-    slopes = np.linalg.solve(normal, (rows.T @ goal).astype(np.float64) / len(rows))
-    bias = means[1] - means[0] @ slopes
+    slopes = np.linalg.solve(normal, shared)
+    bias = goal_mean - mean @ slopes
     kernel = slopes.reshape(3, 3, channels, -1)
     return kernel.astype(np.float32), bias.astype(np.float32)
+
+
+def _taps(padded: np.ndarray) -> np.ndarray:
+    """A padded map [H + 2, W + 2, I] as rows [H W, 9 I], tap by tap."""
+    h, w = (side - 2 for side in padded.shape[:2])
+    taps = [padded[i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    return np.concatenate(taps, -1).reshape(h * w, -1)
 
 
 def _walk(networks: Networks, pictures: Array, layer: str) -> tuple[Array, dict[str, Array]]:

@@ -34,7 +34,7 @@ def paint(networks: Networks, content: Array, style: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Of the search for pixels, which starts from the content.
+    """Of the search for pixels.
 
     The weight of the total variation is on the mean of squares, as that of the features is: their
     lambda is on sums.
@@ -54,7 +54,12 @@ def loss(settings: Settings, given: tuple[Networks, Array], image: Array) -> Arr
 
 
 class Optimized:
-    """Paints by optimization towards the swapped features."""
+    """Paints by optimization towards the swapped features.
+
+    It starts from one color, the style's mean. From the content, flat areas keep the content's own
+    colors, which relu3_1 hardly sees: after 60 steps a meadow was green where the swapped features
+    are of a beige sky, and the loss 0.775 where it is 0.695 from the mean.
+    """
 
     def __init__(self, settings: Settings = Settings()):
         self.settings = settings
@@ -64,4 +69,5 @@ class Optimized:
     def __call__(self, networks: Networks, content: Array, style: Array) -> Array:
         """Images [1, H, W, 3] and [1, H', W', 3], RGB in [0, 1]; the painted one, not clipped."""
         target = self._target(networks, content, style)
-        return self._minimize((networks, target), jnp.asarray(content))[0]
+        mean = jnp.asarray(style).mean((1, 2), keepdims=True)
+        return self._minimize((networks, target), jnp.broadcast_to(mean, content.shape))[0]

@@ -108,7 +108,7 @@ def test_kinds_of_training_pictures_hold_what_they_say(small, monkeypatch):
     plain, equal = (
         [load_image(path) for path in sorted(folder.glob("*.png"))] for folder in folders.values()
     )
-    assert len(plain) == len(equal) == 4 and plain[0].shape == (80, 80, 3)
+    assert len(plain) == len(equal) == 4 and plain[0].shape == (64, 64, 3)
     spreads = [[(image @ [0.299, 0.587, 0.114]).std() for image in side] for side in (plain, equal)]
     # A flat histogram of 0..255 has a deviation of 74.
     assert np.ptp(spreads[1]) < 8 < np.ptp(spreads[0]) and abs(np.mean(spreads[1]) - 74) < 8

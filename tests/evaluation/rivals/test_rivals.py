@@ -81,7 +81,8 @@ def test_a_level_of_wct_out_of_the_dynamic_convolution_is_wct(networks, pair):
     np.testing.assert_allclose(half, (own + expected) / 2, atol=1e-4 * scale)
 
 
-def test_wct_goes_from_coarse_to_fine_over_its_own_pictures(narrow_vgg, pair):
+@pytest.mark.parametrize("layers", [wct.LAYERS, wct.FIVE])
+def test_wct_goes_from_coarse_to_fine_over_its_own_pictures(deeper_vgg, pair, layers):
     means = []
 
     class Dimming(Networks):
@@ -92,13 +93,16 @@ def test_wct_goes_from_coarse_to_fine_over_its_own_pictures(narrow_vgg, pair):
             return jnp.full_like(pair[0], 0.1 * len(means))
 
     def run(params, content, style):
-        given = Dimming(params, narrow_vgg.preprocessing)
-        before = given.encode(jnp.full_like(content, 0.3), ("relu1_1",))["relu1_1"]
-        return wct.paint(given, content, style, strength=0.0), before.mean(), means[3][1]
+        given = Dimming(params, deeper_vgg.preprocessing)
+        dim = jnp.full_like(content, 0.1 * (len(layers) - 1))
+        before = given.encode(dim, ("relu1_1",))["relu1_1"]
+        found = wct.paint(given, content, style, strength=0.0, layers=layers)
+        return found, before.mean(), means[-1][1]
 
-    found, expected, seen = jax.jit(run)(narrow_vgg.params, *pair)
-    assert [layer for layer, _ in means] == ["relu4_1", "relu3_1", "relu2_1", "relu1_1"]
-    np.testing.assert_allclose(found, 0.4, rtol=1e-6)
+    found, expected, seen = jax.jit(run)(deeper_vgg.params, *pair)
+    deep_first = ["relu5_1", "relu4_1", "relu3_1", "relu2_1", "relu1_1"][-len(layers) :]
+    assert [layer for layer, _ in means] == deep_first
+    np.testing.assert_allclose(found, 0.1 * len(layers), rtol=1e-6)
     # With no strength a level hands on the features of the picture that the last one gave.
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
 
@@ -174,9 +178,17 @@ def test_style_swap_by_optimization_comes_nearer_to_the_swapped_features(network
     target = jax.jit(swap.swapped)(networks, *pair)
     away = [
         float(jnp.square(features(networks, (x,), "relu3_1")[0] - target).mean())
-        for x in (pair[0], found)
+        for x in (jnp.broadcast_to(pair[1].mean((1, 2), keepdims=True), pair[0].shape), found)
     ]
     assert away[1] < 0.8 * away[0]
+
+
+def test_style_swap_by_optimization_starts_in_the_style_s_colors(networks, pair):
+    """From the content's, flat areas would keep them."""
+    red, blue = (jnp.asarray([x], jnp.float32)[:, None, None] for x in ([1, 0, 0], [0, 0, 1]))
+    content, style = (0.2 * x + 0.8 * color for x, color in zip(pair, (red, blue), strict=True))
+    found = swap.Optimized(swap.Settings(steps=1))(networks, content, style).mean((0, 1, 2))
+    assert found[2] > 0.5 > found[0]
 
 
 def test_l_bfgs_finds_the_least_of_a_bowl():

@@ -1,0 +1,71 @@
+"""FID: how far one set of pictures is from another, as Gaussians of Inception's features.
+
+    d = |mu_x - mu_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^(1/2))         (Heusel et al. 2017, eq. 6)
+
+Of few pictures it is far too large (their covariances cannot fill 2,048 dimensions), and of fewer
+pictures larger: it compares programs that painted the same pairs, and nothing else.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from din_jax.data.decoding import load_image
+from din_jax.evaluation.pictures import square
+from din_jax.models.inception import CHANNELS, InceptionParams, inception_features
+
+BATCH = 8
+
+
+class Frechet:
+    """Distances between sets of pictures.
+
+    Args:
+      params: of the network, as `weights.inception.find_inception` gives them.
+      size: side of the squares that pictures are resized to first, as for every other number.
+    """
+
+    def __init__(self, params: InceptionParams, size: int):
+        self._params = jax.tree.map(jnp.asarray, dict(params))
+        self._features = jax.jit(
+            lambda params, x: inception_features(params, x.astype(jnp.float32) / 255)
+        )
+        self._size = size
+
+    def features(self, pictures: Sequence[np.ndarray | Path]) -> np.ndarray:
+        """[N, 2048] of pictures, uint8 or files."""
+        found = []
+        for start in range(0, len(pictures), BATCH):
+            given = pictures[start : start + BATCH]
+            images = [load_image(x) if isinstance(x, Path) else x for x in given]
+            batch = np.stack([square(x, self._size) for x in images])
+            # One program for all: the last batch is filled up.
+            filled = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0), (0, 0)))
+            found.append(np.asarray(self._features(self._params, filled))[: len(batch)])
+        return np.concatenate(found) if found else np.zeros((0, CHANNELS), np.float32)
+
+
+def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """d of two sets of features [N, C] and [M, C]; covariances divided by N - 1.
+
+    The trace of the root is the sum of the singular values of X Y^T, X and Y the centered features
+    over the roots of N - 1 and M - 1: no covariance is made, no root of one taken.
+
+    Raises:
+      ValueError: a set has fewer than two.
+    """
+    if min(len(x), len(y)) < 2:
+        raise ValueError("A Frechet distance needs two pictures on either side.")
+    (mean_x, x), (mean_y, y) = (_centered(z) for z in (x, y))
+    shared = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    spread = np.square(x).sum() + np.square(y).sum() - 2 * shared
+    return float(np.square(mean_x - mean_y).sum() + max(spread, 0.0))
+
+
+def _centered(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x = np.asarray(x, np.float64)
+    mean = x.mean(0)
+    return mean, (x - mean) / np.sqrt(len(x) - 1)
