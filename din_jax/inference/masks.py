@@ -50,10 +50,15 @@ def read_masks(given: Sequence[Any], styles: int) -> list[np.ndarray]:
     Raises:
       UserError: another number of masks, or as `read_mask`.
     """
-    single = isinstance(given, str | Path | bytes | Image.Image) or getattr(given, "ndim", 0) == 2
-    masks = [read_mask(part) for part in ([given] if single else given)]
+    masks = [read_mask(part) for part in masks_in(given)]
     check_count(len(masks), styles)
     return masks
+
+
+def masks_in(given: Any) -> list[Any]:
+    """The masks of a sequence, or the one that is given alone; none is read."""
+    single = isinstance(given, str | Path | bytes | Image.Image) or getattr(given, "ndim", 0) == 2
+    return [given] if single else list(given)
 
 
 def check_count(masks: int, styles: int) -> None:

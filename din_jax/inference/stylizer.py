@@ -20,7 +20,7 @@ from din_jax.inference.blending import paint_mix, paint_regions, require_encoder
 from din_jax.inference.codes import code_count, code_shapes, take_codes
 from din_jax.inference.color import check_color, keep_chroma
 from din_jax.inference.engine import Engine
-from din_jax.inference.masks import check_count, fit_masks, read_masks
+from din_jax.inference.masks import check_count, fit_masks, masks_in, read_masks
 from din_jax.inference.mixing import level_strengths, style_weights
 from din_jax.inference.pictures import is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
@@ -166,12 +166,13 @@ class Stylizer(StyleCodes):
         """
         pictures, single = read_pictures(contents, "a content picture")
         styles = list(style) if is_sequence(style) else [style]
-        masks = None if masks is None else read_masks(masks, len(styles))
+        masks = None if masks is None else masks_in(masks)
         strengths, shares = self.settings(
             len(styles), weights=weights, masks=None if masks is None else len(masks),
             feather=feather, strength=strength, levels=levels, color=color, scale=scale,
             seamless=seamless,
         )  # fmt: skip
+        masks = None if masks is None else read_masks(masks, len(styles))
         rgbs, visible = [x.rgb for x in pictures], [x.visible for x in pictures]
         codes = [self.code(part, rgbs, color, scale) for part in styles]
         options = {"seamless": seamless, "tile": tile}

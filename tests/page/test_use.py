@@ -71,7 +71,10 @@ def test_every_control_is_reached_and_works_by_keys(opened):
         assert name in stops
     assert {"several", "colors", "stylefile", "waves", "dots", "glass"} <= set(stops)
     before = opened.picture()
-    dots = opened.run("return [...document.querySelectorAll('#styles button')][1]")
+    dots = opened.run(
+        "return [...document.querySelectorAll('#styles button')]"
+        ".find((tile) => tile.textContent.trim() === 'dots')"
+    )
     dots.send_keys(Keys.ENTER)
     opened.settle()
     assert dots.get_attribute("aria-pressed") == "true"
