@@ -21,6 +21,7 @@ from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import thumbnail
 from din_jax.data.video import VideoReader, is_video
 from din_jax.errors import UserError
+from din_jax.inference.masks import read_masks
 from din_jax.inference.mixing import each_code, joined, level_strengths, style_weights
 
 STYLES_AT_ONCE = 16  # read and encoded together
@@ -140,8 +141,6 @@ class Painter:
                 "of one without a picture; give its file, or choose --color luminance."
             )
         if self.controls.masks is not None:
-            from din_jax.inference.masks import read_masks  # of SciPy, which not all have
-
             read_masks(self.controls.masks, mixed)
 
     def key(self) -> dict[str, Any]:
