@@ -50,6 +50,8 @@ class DataConfig:
     style_jitter: float = setting(0.0, least=0, most=1)  # strength of color jitter on style crops
     # share of pairs, drawn at random, whose style is the content itself, to be painted as it is
     identity: float = setting(0.0, least=0, most=1)
+    # share of contents, drawn at random, in whose place a color or soft gradient is drawn
+    flat: float = setting(0.0, least=0, most=1)
     threads: int = setting(8, least=1, most=256)  # decoding threads per process
     workers: int = setting(0, least=0, most=256)  # decoding processes; 0 decodes in threads alone
     prefetch: int = setting(16, least=1, most=1024)  # batches kept ready
@@ -255,6 +257,11 @@ def _check(c: Config):
         c.data.resident or not c.data.kept_crops,
         f"config.data.kept_crops={c.data.kept_crops} keeps crops in memory: set "
         "config.data.resident to True, or kept_crops to 0.",
+    )
+    _require(
+        not c.data.flat or not c.data.kept_crops,
+        f"config.data.flat={c.data.flat} draws contents anew, whose targets nobody has kept: set "
+        "config.data.kept_crops to 0.",
     )
     _require(
         not c.data.identity or (c.style_crop == c.data.crop and not m.styles),

@@ -20,6 +20,7 @@ from din_jax.data.resident import Pictures, load_pictures
 from din_jax.errors import UserError
 from din_jax.models.vgg import VGGParams
 from din_jax.training.draw import Cropper, PictureArrays, draw_crops
+from din_jax.training.flats import with_flat_contents
 from din_jax.training.mesh import BATCH, batch_sharding, local_batch, replicated
 from din_jax.training.objective import Objective
 from din_jax.training.targets import Recipe, keep_targets
@@ -53,6 +54,14 @@ def with_own_styles(batch: Batch, share: float, key: Array) -> Batch:
     return batch
 
 
+def _changed(batch: Batch, shares: tuple[float, float], key: Array) -> Batch:
+    """The batch with shares of flat contents, and of contents that are their own styles."""
+    flat, identity = shares
+    # Runs without flat pictures draw what they always drew.
+    batch = with_flat_contents(batch, flat, jax.random.fold_in(key, 1))
+    return with_own_styles(batch, identity, key)
+
+
 class HostFeed:
     """Batches of `data.pairs.make_batches`; each process reads its own part of them."""
 
@@ -70,7 +79,7 @@ class HostFeed:
         )
         self.iterator = iter(batches)
         self.most = config.train.steps_per_call
-        self.identity = config.data.identity
+        self.shares = config.data.flat, config.data.identity
         self.key = jax.random.key(config.seed)
         self.sharding = NamedSharding(mesh, PartitionSpec(None, BATCH))
 
@@ -87,7 +96,7 @@ class HostFeed:
 
     def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
         batch = jax.tree.map(lambda x: x[i], taken)
-        return with_own_styles(batch, self.identity, jax.random.fold_in(self.key, step))
+        return _changed(batch, self.shares, jax.random.fold_in(self.key, step))
 
     def close(self):
         if hasattr(self.iterator, "close"):
@@ -170,7 +179,7 @@ class ResidentFeed:
                 batch["style_number"] = numbers
         # Another key than those split off above.
         own = jax.random.fold_in(step_key, len(keys))
-        batch = with_own_styles(batch, self.config.data.identity, own)
+        batch = _changed(batch, (self.config.data.flat, self.config.data.identity), own)
         return jax.lax.with_sharding_constraint(batch, self.split)
 
     def close(self):
