@@ -44,7 +44,12 @@ COLUMNS = {
 }  # fmt: skip
 NO_LPIPS = "LPIPS is left out, for its published weights are not there (see --lpips)."
 # Numbers of a program as a whole: attribute to title and, where one is better, which way.
-WHOLE = {"fid": ("FID", "lower"), "seconds": ("s", ""), "megabytes": ("MB", "")}
+WHOLE = {
+    "fid": ("FID", "lower"),
+    "artfid": ("ArtFID", "lower"),
+    "seconds": ("s", ""),
+    "megabytes": ("MB", ""),
+}
 FID = (
     "FID: Frechet distance of Inception features, of all painted pictures to the styles they were "
     "painted in; lower is closer. Of so few pictures it is far above what thousands give, and "
@@ -54,9 +59,13 @@ NO_FID = (
     "FID is left out, for its published weights are not there (see --inception) or there are fewer "
     "than two styles."
 )
+ARTFID = (
+    "ArtFID: (1 + LPIPS) (1 + FID), of the features of an Inception network trained on paintings "
+    "(Wright & Ommer 2022); lower is closer to both. Of few pictures it is as far off as FID."
+)
 NO_ARTFID = (
-    "ArtFID is left out: it needs an Inception network trained on paintings, whose weights this "
-    "program does not read."
+    "ArtFID is left out, for its published weights or those of LPIPS are not there (see "
+    "--art-inception, --lpips), or there are fewer than two styles."
 )
 
 
@@ -69,7 +78,8 @@ class Program:
       numbers: by name [contents, styles], NaN where there is no picture.
       seconds, megabytes: of one picture, and what its program needs beside its arguments; NaN for
         pictures that came from elsewhere.
-      fid: distance of its pictures to the styles, see `evaluation.frechet`; NaN if not measured.
+      fid, artfid: distance of its pictures to the styles, see `evaluation.frechet`; NaN if not
+        measured.
     """
 
     name: str
@@ -77,6 +87,7 @@ class Program:
     seconds: float = math.nan
     megabytes: float = math.nan
     fid: float = math.nan
+    artfid: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +195,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
         )
     sentences.append(FID if "fid" in used_whole(rows) else NO_FID)
     absent = [] if "lpips" in rows[0].means else [NO_LPIPS]
-    return [*sentences, *absent, NO_ARTFID]
+    return [*sentences, *absent, ARTFID if "artfid" in used_whole(rows) else NO_ARTFID]
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

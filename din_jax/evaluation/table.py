@@ -48,6 +48,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--inception", default="", help="file of FID's published weights, "
         "pt_inception-2015-12-05-6726825d.pth; default: that in the user's cache, left out where "
         "it is not there")
+    add("--art-inception", default="", help="file of ArtFID's published weights as safetensors; "
+        "default: art_inception.safetensors in the user's cache, left out where it is not there")
     add("--random", action="store_true", help="seeded random features in the place of VGG-19's: "
         "for a first look without the file, to be compared with themselves alone")
     add("--overwrite", action="store_true", help="replace whatever file has the name of one")
@@ -87,7 +89,7 @@ def run(flags: argparse.Namespace) -> None:
         from din_jax.evaluation.pictures import find_images
         from din_jax.inference.cache import keep_programs
         from din_jax.weights import vgg19_of
-        from din_jax.weights.inception import find_inception
+        from din_jax.weights.inception import find_art_inception, find_inception
         from din_jax.weights.lpips import find_lpips
 
     pattern = flags.pattern and check_pattern(flags.pattern)
@@ -98,6 +100,7 @@ def run(flags: argparse.Namespace) -> None:
     loss = LossConfig(network="random" if flags.random else "vgg19")
     vgg = vgg19_of(Config(loss=loss), STYLE_LAYERS, flags.vgg)
     lpips, inception = find_lpips(flags.lpips), find_inception(flags.inception)
+    art = None if lpips is None else find_art_inception(flags.art_inception)
     with Outputs(flags.output) as outputs:
         _refuse_foreign(outputs, flags.overwrite)
         costs = {}
@@ -109,7 +112,7 @@ def run(flags: argparse.Namespace) -> None:
         tables = compare(
             grids, contents, styles, vgg, size=flags.size, costs=costs, kept=kept,
             draws=flags.draws, limit=flags.limit, random=flags.random, lpips=lpips,
-            inception=inception,
+            inception=inception, art=art,
         )  # fmt: skip
         for name, text in tables.items():
             outputs.write(name, "", text.encode())
@@ -166,10 +169,12 @@ def compare(
     random: bool = False,
     lpips=None,
     inception=None,
+    art=None,
 ) -> dict[str, str]:
     """File name to text of the tables and the page; arguments as of `Ruler` and the flags."""
     from tqdm import tqdm
 
+    from din_jax.evaluation.frechet import Frechet, artfids, fids
     from din_jax.evaluation.page import page
     from din_jax.evaluation.pictures import Named, names_of, read_picture
     from din_jax.evaluation.ruler import Ruler
@@ -180,6 +185,7 @@ def compare(
         pairs_of,
         summarize,
     )
+    from din_jax.models.inception import art_features
 
     sides = [
         [Named(name, read_picture(path, size)) for name, path in zip(names_of(x), x, strict=True)]
@@ -189,11 +195,16 @@ def compare(
     count = sum(path is not None for grid in grids.values() for row in grid for path in row)
     with tqdm(total=count, desc="measured", unit="picture", disable=None, leave=False) as bar:
         numbers = ruler.measure(grids, bar.update)
-    far = {} if inception is None else fids(grids, sides[1], inception, size)
+    far = {} if inception is None else fids(grids, sides[1], Frechet(inception, size))
+    art = art and Frechet(art, size, art_features)
+    arts = artfids(grids, sides[1], art, numbers) if art else {}
     programs = [
-        Program(name, numbers[name], **costs.get(name, {}), fid=far.get(name, math.nan))
+        Program(
+            name, numbers[name], **costs.get(name, {}), fid=far.get(name, math.nan),
+            artfid=arts.get(name, math.nan),
+        )
         for name in grids
-    ]
+    ]  # fmt: skip
     try:
         rows = summarize(programs, draws=draws)
     except ValueError as error:
@@ -212,30 +223,6 @@ def compare(
             rows, shown_pairs(grids, *sides, limit), notes,
         ),
     }  # fmt: skip
-
-
-def fids(grids, styles, inception, size: int) -> dict[str, float]:
-    """Program to the distance of its pictures to the styles, over the pairs that all have.
-
-    A style counts as often as it was painted in; {} where no distance can be told.
-    """
-    from din_jax.evaluation.frechet import Frechet, frechet_distance
-
-    height, width = len(next(iter(grids.values()))), len(styles)
-    shared = [
-        (i, j)
-        for i in range(height)
-        for j in range(width)
-        if all(grid[i][j] is not None for grid in grids.values())
-    ]
-    if len({j for _, j in shared}) < 2:
-        return {}
-    measure = Frechet(inception, size)
-    of_styles = measure.features([x.image for x in styles])[[j for _, j in shared]]
-    return {
-        name: frechet_distance(measure.features([grid[i][j] for i, j in shared]), of_styles)
-        for name, grid in grids.items()
-    }
 
 
 def shown_pairs(grids, contents, styles, limit: int) -> str:

@@ -202,7 +202,8 @@ class Tiler:
 
         calls = [lambda group=group: call(group) for group in groups]
         passes = self._passes(function, calls[0]())
-        left = max(self.budget() - self._cost * shape[0] * shape[1], 0)
+        # What a piece takes, and as much again for maps on their way from the store and to it.
+        left = max(self.budget() - 2 * self._cost * shape[0] * shape[1], 0)
         with MapStore(left) as store:
             for number, result in passes.run(calls, store, self._progress):
                 yield groups[number], result

@@ -64,10 +64,14 @@ def _entries(
         )
     if pickles is not None and sha256_of(path) not in pickles:
         raise WeightsError(
-            f"{path} is a PyTorch file other than {', '.join(pickles.values())}, and pickles that "
+            f"{path} is a PyTorch file{_other_than(pickles)}, and pickles that "
             f"are not known by their SHA-256 are not read here; save it anew: {TO_SAFETENSORS}"
         )
     return pth.entries(file, archive)
+
+
+def _other_than(pickles: Mapping[str, str]) -> str:
+    return f" other than {', '.join(pickles.values())}" if pickles else ""
 
 
 @contextlib.contextmanager

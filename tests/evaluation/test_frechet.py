@@ -6,9 +6,8 @@ from scipy.linalg import sqrtm
 
 from din_jax.data.decoding import save_image
 from din_jax.evaluation import frechet
-from din_jax.evaluation.frechet import Frechet, frechet_distance
+from din_jax.evaluation.frechet import Frechet, artfids, fids, frechet_distance
 from din_jax.evaluation.summary import Program, comma_separated, legend, markdown, summarize
-from din_jax.evaluation.table import fids
 
 
 def written_out(x, y):
@@ -82,22 +81,33 @@ def test_a_program_is_as_far_as_its_pictures_are_from_its_styles(tmp_path):
                 save_image(path, image)
             grid.append(list(paths))
     grids["others"][1][2] = None  # a pair that one lacks is nobody's
-    found = fids(grids, [Picture(x) for x in styles], {}, 32)
+    given = grids, [Picture(x) for x in styles], Frechet({}, 32)
+    found = fids(*given)
     assert found["copies"] == pytest.approx(0, abs=1e-9)
     means = [x.mean((0, 1)) / 255 for x in (*others[0], *others[1][:2])]
     expected = [styles[j].mean((0, 1)) / 255 for j in (0, 1, 2, 0, 1)]
     assert found["others"] == pytest.approx(
         written_out(np.array(means), np.array(expected)), rel=1e-4
     )
-    assert fids({"one": [[tmp_path / "copies00.png", None, None]]}, styles, {}, 32) == {}
+    lonely = {"one": [[tmp_path / "copies00.png", None, None]]}
+    assert fids(lonely, *given[1:]) == {}
+    # The mean of LPIPS is over the pairs that both have, five of six.
+    distances = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, np.nan]])
+    numbers = {name: {"lpips": distances} for name in grids}
+    arts = artfids(*given, numbers)
+    assert arts["copies"] == pytest.approx(1.3)
+    assert arts["others"] == pytest.approx(1.3 * (1 + found["others"]))
+    assert artfids(lonely, *given[1:], numbers) == {}
 
 
 def test_a_table_has_it_where_it_is_and_says_so_where_not():
     numbers = {"content_loss": np.ones((2, 2)), "style_loss": np.ones((2, 2))}
-    rows = summarize([Program("A", numbers, fid=123.4), Program("B", numbers)])
+    rows = summarize([Program("A", numbers, fid=123.4, artfid=56.7), Program("B", numbers)])
     text = markdown(rows)
     assert "| FID ↓ |" in text and "| 123 |" in text and "of all painted pictures" in text
     assert "A,fid,4,123.4,,,,," in comma_separated(rows)
+    assert "| ArtFID ↓ |" in text and "| 56.7 |" in text and "trained on paintings" in text
     without = markdown(summarize([Program("B", numbers)]))
     assert "FID ↓" not in without and "- FID is left out" in without
+    assert "ArtFID ↓" not in without and "- ArtFID is left out" in without
     assert not any(line.startswith("FID is left out") for line in legend(rows))

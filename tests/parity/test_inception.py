@@ -11,7 +11,12 @@ import jax  # noqa: E402
 import torch.nn.functional as F  # noqa: E402, N812
 from torch import nn  # noqa: E402
 
-from din_jax.models.inception import SIDE, inception_features, inception_maps  # noqa: E402
+from din_jax.models.inception import (  # noqa: E402
+    SIDE,
+    art_features,
+    inception_features,
+    inception_maps,
+)
 from din_jax.weights import inception as files  # noqa: E402
 
 
@@ -51,6 +56,10 @@ class Block(nn.Module):
 
 def mean(x):
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+def padded_mean(x):
+    return F.avg_pool2d(x, 3, 1, 1)
 
 
 def largest(x):
@@ -170,3 +179,20 @@ def test_its_maps_and_its_input_are_pytorchs(network, tmp_path, monkeypatch):
     inception_features({}, images)
     resized = 2 * large.numpy().transpose(0, 2, 3, 1) - 1
     np.testing.assert_allclose(seen[0], resized, atol=1e-5)
+
+
+def test_features_for_artfid_are_those_of_its_pools(network, tmp_path, monkeypatch):
+    path = tmp_path / files.FILE
+    torch.save(network.state_dict(), path)
+    monkeypatch.setattr(files, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    params = files.find_inception(path)
+    for module in network:
+        if isinstance(module, Block) and module.pool in (mean, largest):
+            monkeypatch.setattr(module, "pool", padded_mean)
+    images = np.random.default_rng(0).random((2, 139, 107, 3), np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images.transpose(0, 3, 1, 2))).mean((2, 3)).numpy()
+    found = np.asarray(jax.jit(art_features)(params, images))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    other = np.asarray(jax.jit(lambda p, x: inception_maps(p, x).mean((1, 2)))(params, images))
+    assert np.abs(other - expected).max() > 1e-2 * np.abs(expected).max()

@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from din_jax.models.inception import unit_shapes
 from din_jax.weights import inception as files
 from din_jax.weights.errors import WeightsError
-from din_jax.weights.inception import find_inception
+from din_jax.weights.inception import find_art_inception, find_inception
 from tests.weights.conftest import zip_pth
 
 
@@ -53,6 +54,25 @@ def test_a_batch_norm_is_in_the_kernel_before_it(file):
         expected = (np.einsum("oihw,ihw->o", kernel, patch) - mean) / np.sqrt(variance + 1e-3)
         again = np.einsum("hwio,ihw->o", p["kernel"], patch) + p["bias"]
         np.testing.assert_allclose(again, expected * weight + bias, rtol=1e-5, atol=1e-5)
+
+
+def test_the_network_of_artfid_is_read_of_safetensors_alone(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path, root = file
+    assert find_art_inception() is None
+    with pytest.raises(WeightsError, match="art_inception.pth; make the file of them: python -c"):
+        find_art_inception(tmp_path / "none")
+    with pytest.raises(WeightsError, match="is a PyTorch file, and pickles that are not known"):
+        find_art_inception(path)
+    saved = tmp_path / files.ART_FILE
+    save_file(root, saved)
+    found, wanted = find_art_inception(saved), find_inception(path)
+    for name, p in wanted.items():
+        for part in p:
+            np.testing.assert_array_equal(found[name][part], p[part])
+    save_file({k: v for k, v in root.items() if k != "first.bn.bias"}, saved)
+    with pytest.raises(WeightsError, match="first.bn.bias is missing"):
+        find_art_inception(saved)
 
 
 def test_another_file_is_refused_and_none_is_none(file, tmp_path, monkeypatch):
