@@ -59,7 +59,8 @@ def read_like(like: str) -> Config:
 
 def run(flags: argparse.Namespace) -> None:
     require_new(flags.output, flags.overwrite)
-    from din_jax.weights.models import read_model, save_model, without_paths
+    from din_jax.weights.model_files import without_paths
+    from din_jax.weights.models import read_model, save_model
     from din_jax.weights.torch_names import read_torch, write_torch
 
     if flags.direction == "to-torch":

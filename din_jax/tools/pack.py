@@ -27,7 +27,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def run(flags: argparse.Namespace):
     require_new(flags.output, flags.overwrite)
     from din_jax.training.state import count, variables_of
-    from din_jax.weights.models import load_model, save_model, without_paths
+    from din_jax.weights.model_files import without_paths
+    from din_jax.weights.models import load_model, save_model
 
     facts = dict(fact.split("=", 1) for fact in flags.fact if "=" in fact)
     if len(facts) < len(flags.fact):

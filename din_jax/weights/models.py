@@ -5,9 +5,7 @@ its metadata the whole config, a card of facts about the model, and a digest of 
 is not in it: a model that needs one finds it where training found it.
 """
 
-import contextlib
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,20 +23,16 @@ from din_jax.models.network import StylizationNetwork, VGGBackbone, abstract_net
 from din_jax.models.vgg import Frozen
 from din_jax.weights.checked import LARGEST, Expected, read_checked, wrong_numbers
 from din_jax.weights.choose import vgg19_of
-from din_jax.weights.containers import entry_of, safetensors_entries
+from din_jax.weights.containers import entry_of
 from din_jax.weights.errors import listed, one_line
 from din_jax.weights.included import find_model
-from din_jax.weights.opening import refusing
+from din_jax.weights.model_files import FORMAT, Flat, digest, no_fit, read_file, read_metadata
 from din_jax.weights.runs import ModelError, choose_step, flatten, read_checkpoint, read_config
-from din_jax.weights.torch_names import model_shapes
 from din_jax.weights.vgg19 import VGGWeights
 
-FORMAT = "din_jax model 1"
 DTYPES = ("float16", "float32")
 STYLE_PARTS = ("style_encoder", "standardize", "codes")
 """Parts of a network that only read styles, where the method is DIN."""
-LONGEST_TEXT = 1 << 16  # characters of the config or the card
-Flat = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +75,7 @@ class StoredModel(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """As of the `LoadedModel` that is made of it."""
-        return _digest(self.arrays)
+        return digest(self.arrays)
 
 
 def save_model(
@@ -124,10 +118,10 @@ def save_model(
         "format": FORMAT,
         "config": json.dumps(config.to_dict()),
         "card": json.dumps(dict(card or {})),
-        "sha256": _digest(arrays),
+        "sha256": digest(arrays),
     }
     try:
-        _read_metadata(metadata)  # what is written can be read
+        read_metadata(metadata)  # what is written can be read
     except (ValueError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"the card of a model must be a short table ({one_line(error)}); leave something out."
@@ -174,7 +168,7 @@ def load_model(
     if "vgg19" in (built.model.network, built.model.style_encoder):
         weights = vgg19_of(config, ["relu4_1"], vgg)
     model = build_model(built, arrays, weights, str(stored.source), encoder=encoder)
-    fingerprint = _digest(stored.arrays)
+    fingerprint = digest(stored.arrays)
     return LoadedModel(
         config, model, stored.step, stored.source, stored.card, weights, fingerprint
     )
@@ -210,7 +204,7 @@ def read_model(path: str | Path, step: int | str | None = None) -> StoredModel:
             f"a step can be chosen from a run directory, but '{path}' is a file of one "
             "model; leave the step out."
         )
-    config, arrays, card = _read_file(path)
+    config, arrays, card = read_file(path)
     return StoredModel(config, arrays, card.get("step"), path, card)
 
 
@@ -241,7 +235,7 @@ def build_model(
     shapes = {name: Expected(tuple(leaf.shape)) for name, leaf in flatten(expected).items()}
     checked, problems = read_checked(given, shapes)
     if problems:
-        raise _no_fit(source, problems)
+        raise no_fit(source, problems)
     filled = _fill(expected, checked)
     constants = nnx.to_pure_dict(frozen)
     if vgg is not None:
@@ -252,18 +246,6 @@ def build_model(
     return nnx.merge(graph, filled["params"], filled["batch_stats"], constants)
 
 
-def without_paths(config: Config) -> Config:
-    """The config with every path of the training machine emptied, and the defaults in its place."""
-    drawn = {side: "synthetic" for side in ("content", "style")}
-    drawn |= {f"{side}_validation": "" for side in ("content", "style")}
-    return dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, **drawn, kept_folder=""),
-        loss=dataclasses.replace(config.loss, weights=""),
-        train=dataclasses.replace(config.train, initialize=""),
-    )
-
-
 def _fill(expected: Mapping, given: Mapping[str, Any], prefix: str = "") -> dict:
     """`expected` with its leaves replaced; its own keys (numbers for lists) stay what they are."""
     return {
@@ -272,72 +254,3 @@ def _fill(expected: Mapping, given: Mapping[str, Any], prefix: str = "") -> dict
         else jnp.asarray(given[f"{prefix}{key}"], jnp.float32)
         for key, value in expected.items()
     }
-
-
-def _no_fit(source: object, problems: str) -> ModelError:
-    return ModelError(
-        f"'{source}' does not fit its config: {problems}; give the config that the model was "
-        "trained with."
-    )
-
-
-def _digest(arrays: Flat) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _read_file(path: Path) -> tuple[Config, Flat, dict]:
-    """The settings are read first; what they ask for decides which arrays are, and how large."""
-    with contextlib.ExitStack() as stack, refusing(path, ModelError):
-        entries, metadata = safetensors_entries(path, stack)
-        if metadata.get("format") != FORMAT:
-            raise ModelError(
-                f"'{path}' is a safetensors file but holds no {FORMAT}; give a file that this "
-                "program exported, or the directory of a run."
-            )
-        try:
-            config, card = _read_metadata(metadata)
-            # Every block takes time to build; in a file that has it, it is eight arrays or more.
-            if config.model.network != "vgg19" and 8 * config.model.residuals > len(entries):
-                raise ValueError(f"it holds no {config.model.residuals} residual blocks")
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise ModelError(
-                f"'{path}' is damaged, for its config or card is unusable ({one_line(error)}); "
-                "export it again."
-            ) from error
-        shapes = model_shapes(config.model)
-        expected = {name: Expected(shape) for name, shape in shapes.items()}
-        arrays, problems = read_checked(entries, expected)
-        if problems:
-            raise _no_fit(path, problems)
-        if metadata.get("sha256") != _digest(arrays):
-            raise ModelError(f"the arrays in '{path}' are damaged; fetch or export it again.")
-    return config, arrays, card
-
-
-def _read_metadata(metadata: Mapping[str, str]) -> tuple[Config, dict]:
-    """The settings, held to the same rules as any config, and the card.
-
-    Raises:
-      KeyError, TypeError, ValueError, ...: one is missing or no good.
-    """
-    if max(len(metadata["config"]), len(metadata["card"])) > LONGEST_TEXT:
-        raise ValueError(f"longer than {LONGEST_TEXT} characters")
-    config = Config.from_dict(json.loads(metadata["config"]))
-    card = json.loads(metadata["card"])
-    step = card.get("step")
-    if not (step is None or type(step) is int and 0 <= step < 1 << 62):
-        raise ValueError("the card's step is no whole number from zero up")
-    if not _is_flat(card, 8):
-        raise ValueError("the card is nested too deep")
-    # Whoever made the file does not choose which files are opened here.
-    return without_paths(config), card
-
-
-def _is_flat(value: Any, levels: int) -> bool:
-    inside = value.values() if type(value) is dict else value if type(value) is list else ()
-    return levels > 0 and all(_is_flat(part, levels - 1) for part in inside)

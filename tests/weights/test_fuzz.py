@@ -17,7 +17,8 @@ import safetensors.numpy
 from din_jax.config import Config
 from din_jax.errors import UserError
 from din_jax.weights import find, load_vgg19, names
-from din_jax.weights.models import FORMAT, _digest, read_model
+from din_jax.weights.model_files import FORMAT, digest
+from din_jax.weights.models import read_model
 from din_jax.weights.opening import open_weights
 from din_jax.weights.torch_names import model_shapes
 
@@ -80,7 +81,7 @@ class Files:
             "format": FORMAT,
             "config": json.dumps(config.to_dict()),
             "card": '{"step": 3, "data": ["a", 1]}',
-            "sha256": _digest(self.numbers),
+            "sha256": digest(self.numbers),
         }
         self.good = {
             "npz": stored.getvalue(),

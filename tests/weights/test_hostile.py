@@ -315,13 +315,13 @@ def test_a_note_cannot_steer_a_terminal(tmp_path, vgg):
 
 def model_file(tmp_path, arrays, **metadata):
     """A model file with any arrays and metadata, its digest as it should be."""
-    from din_jax.weights.models import FORMAT, _digest
+    from din_jax.weights.model_files import FORMAT, digest
 
     texts = {
         "format": FORMAT,
         "config": json.dumps(CONFIG.to_dict()),
         "card": "{}",
-        "sha256": _digest(arrays),
+        "sha256": digest(arrays),
     }
     texts |= metadata
     path = tmp_path / "model.safetensors"

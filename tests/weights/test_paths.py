@@ -3,7 +3,7 @@
 import dataclasses
 
 from din_jax.config import Config
-from din_jax.weights.models import without_paths
+from din_jax.weights.model_files import without_paths
 
 PLACE = "/home/somebody/pictures"
 
