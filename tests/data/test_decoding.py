@@ -13,7 +13,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 import din_jax
-from din_jax.data import decoding, rgb
+from din_jax.data import decoding, limits, rgb
 from din_jax.data.decoding import (
     BadImageError,
     MissingImageError,
@@ -238,7 +238,7 @@ def test_sixteen_bits_take_no_more_memory_than_eight(encode):
 def test_photographs_of_usual_sizes_are_not_too_costly(kind, megapixels):
     side = round((megapixels * 1e6) ** 0.5)
     image = types.SimpleNamespace(size=(side, side), width=side, height=side, format=kind)
-    decoding._check_cost(image, "photo")
+    decoding.check_cost(image, "photo")
 
 
 @pytest.mark.parametrize("name", ["empty", "text", "tiny", "huge", "bomb", "cut jpeg", "cut png",
@@ -271,7 +271,7 @@ def test_bad_data_is_one_sentence(encode, name, monkeypatch):
 
 def test_memory_is_bounded_by_what_the_format_takes(encode, monkeypatch):
     pixels = np.zeros((64, 64, 3), np.uint8)
-    monkeypatch.setattr(decoding, "MAX_BYTES", 64 * 64 * 17)
+    monkeypatch.setattr(limits, "MAX_BYTES", 64 * 64 * 17)
     assert decode_image(encode(pixels)).shape == (64, 64, 3)
     with pytest.raises(BadImageError, match="to decode, but takes 0 .WEBP, 64 x 64 px.: scale it"):
         decode_image(encode(pixels, "WEBP"))
