@@ -1,5 +1,6 @@
 """Styles as users ask for them, as codes: names, pictures, codes; with JAX or without."""
 
+import abc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from din_jax.style_code import StyleCode
 from din_jax.weights.errors import one_line
 
 
-class StyleCodes:
+class StyleCodes(abc.ABC):
     """What a stylizer knows of styles; a base of `Stylizer`s.
 
     Attributes:
@@ -25,17 +26,17 @@ class StyleCodes:
     bank: StyleBank
     no_bank = ""
 
+    @abc.abstractmethod
     def encoded(self, pictures: Sequence[np.ndarray]) -> StyleCode:
         """The codes of pictures that are prepared."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def prepared(self, picture: np.ndarray, size: int | None) -> np.ndarray:
         """A style's picture as the model sees it; None is the size of its training."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def code_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of one style's code, `code.LEVEL.kernel` and so on."""
-        raise NotImplementedError
 
     def is_known(self, style: Any) -> bool:
         """Whether a style needs no encoder: a code, or a name of the bank's."""
