@@ -1,12 +1,15 @@
 """Shared by all tests: one device, a compilation cache, and the real data where it lies."""
 
+import gc
 import os
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Set before jax is imported. Tests share compiled programs between workers and between runs.
+# Set before jax is imported. Tests share compiled programs between workers, between the commands
+# that they start and between runs: also the small ones, most of which a Trainer or an engine anew
+# would compile anew, and a program is read in a fifth of the time.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # What compiles in a sixth of the time, before it runs a moment: LLVM without optimization, XLA
 # without MLIR and without cutting a program into parts. The tests of compiled code ask for what
@@ -25,6 +28,13 @@ import pytest  # noqa: E402
 from din_jax.memory import keep_freed_memory  # noqa: E402
 
 keep_freed_memory()
+
+
+def pytest_collection_finish():
+    """Modules live to the end: the collector need not walk them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

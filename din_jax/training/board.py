@@ -7,13 +7,31 @@ waits for it without end.
 import contextlib
 import secrets
 import socket
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import RecordWriter
+
+
+@contextlib.contextmanager
+def _absent(module: str):
+    """Inside, a module that has not been imported cannot be."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# It imports PyTorch where it is installed, for what is not used here: seconds of every start.
+with _absent("torch"):
+    from tensorboardX import summary
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.record_writer import RecordWriter
 
 
 class Board:

@@ -61,7 +61,7 @@ def test_pictures_that_do_not_fit_are_refused_before_all_are_decoded(config):
         load_pictures(config, "content", limit=10_000)
 
 
-def test_neither_grain_nor_tfds_is_needed(folder):
+def test_neither_grain_nor_tfds_is_needed_and_no_pytorch_is_imported(folder):
     program = f"""
 import sys
 for name in ("grain", "tensorflow_datasets", "array_record"):
@@ -71,6 +71,7 @@ from din_jax.data.resident import load_pictures
 import din_jax.training.loop
 config = DataConfig(content={str(folder)!r}, resize=48, crop=32, validation=0)
 print(len(load_pictures(config, "content")))
+assert "torch" not in sys.modules, "PyTorch, which takes seconds"
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "4", done.stderr
+    assert done.stdout.strip() == "4" and done.returncode == 0, done.stderr

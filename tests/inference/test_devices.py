@@ -40,7 +40,7 @@ print("equal")
 
 @pytest.mark.slow
 def test_two_devices_paint_like_one():
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=4"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(HERE / "conftest.py")],

@@ -1,3 +1,4 @@
+import functools
 import re
 
 import jax
@@ -21,9 +22,14 @@ def random_case(rng, side, groups, inputs, outputs):
     return x, kernel, rng.normal(size=(2, outputs)).astype(np.float32)
 
 
-def in_every_form(function, *inputs):
+@functools.cache
+def every_form(function):
     """The results by form, from one compiled program: eager operations compile one by one."""
-    return jax.jit(lambda *a: {form: function(*a, form) for form in FORMS})(*inputs)
+    return jax.jit(lambda *a: {form: function(*a, form) for form in FORMS})
+
+
+def in_every_form(function, *inputs):
+    return every_form(function)(*inputs)
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])
@@ -57,13 +63,21 @@ def test_a_dilated_kernel_is_a_larger_one_with_zeros(rng, side, dilation, groups
     x = np.concatenate([x, -x[:, ::-1]], 1)[:, :, [*range(6)] * 2] / 4  # a larger map
     larger = np.zeros((2, *[dilation * (side - 1) + 1] * 2, *kernel.shape[3:]), np.float32)
     larger[:, ::dilation, ::dilation] = kernel
-    for function in (dynamic_conv, dynamic_instance_norm):
-        expected = jax.jit(function)(x, larger, bias)
-        for form in ("vmap", "matmul"):
-            y = jax.jit(
-                lambda *a, form=form, function=function: function(*a, form, dilation=dilation)
-            )(x, kernel, bias)
-            np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=form)
+    forms = ("vmap", "matmul")
+
+    @jax.jit
+    def both(x, larger, kernel, bias):
+        return {
+            function.__name__: (
+                function(x, larger, bias),
+                [function(x, kernel, bias, form, dilation=dilation) for form in forms],
+            )
+            for function in (dynamic_conv, dynamic_instance_norm)
+        }
+
+    for name, (expected, results) in both(x, larger, kernel, bias).items():
+        for form, y in zip(forms, results, strict=True):
+            np.testing.assert_allclose(y, expected, atol=1e-5, err_msg=f"{name}, {form}")
 
 
 def test_without_a_bias_none_is_added(rng):
@@ -141,9 +155,8 @@ def test_the_form_that_is_chosen_is_one_of_them(rng, channels, outputs, groups):
     assert on_cpu.count("dot_general") == (16 if groups < channels else 0)
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("side,groups", [(1, 1), (1, 2), (3, 1), (3, 2)])
-def test_gradients_match_finite_differences(rng, reference, form, side, groups):
+def test_gradients_match_finite_differences(rng, reference, side, groups):
     x = rng.normal(1, 2, (2, 3, 4, 2))
     kernel = rng.normal(size=(2, side, side, 2 // groups, 2))
     bias, weights = rng.normal(size=(2, 2)), rng.normal(size=(2, 3, 4, 2))
@@ -151,20 +164,17 @@ def test_gradients_match_finite_differences(rng, reference, form, side, groups):
     def slow(x, kernel, bias):
         return (weights * reference.convolve_each(reference.normalize(x), kernel, bias)).sum()
 
-    def fast(x, kernel, bias):
+    def fast(x, kernel, bias, form):
         return (weights * dynamic_instance_norm(x, kernel, bias, form)).sum()
 
     inputs = [jnp.asarray(v, jnp.float32) for v in (x, kernel, bias)]
-    to_x, to_kernel, to_bias = jax.jit(jax.grad(fast, (0, 1, 2)))(*inputs)
-    np.testing.assert_allclose(
-        to_x, reference.slopes(lambda v: slow(v, kernel, bias), x), atol=1e-4
-    )
-    np.testing.assert_allclose(
-        to_kernel, reference.slopes(lambda v: slow(x, v, bias), kernel), atol=1e-4
-    )
-    np.testing.assert_allclose(
-        to_bias, reference.slopes(lambda v: slow(x, kernel, v), bias), atol=1e-4
-    )
+    gradients = in_every_form(jax.grad(fast, (0, 1, 2)), *inputs)
+    to_x = reference.slopes(lambda v: slow(v, kernel, bias), x)
+    to_kernel = reference.slopes(lambda v: slow(x, v, bias), kernel)
+    to_bias = reference.slopes(lambda v: slow(x, kernel, v), bias)
+    for form, found in gradients.items():
+        for a, b in zip(found, (to_x, to_kernel, to_bias), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4, err_msg=form)
 
 
 @pytest.mark.parametrize(

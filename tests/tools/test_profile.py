@@ -10,12 +10,15 @@ from flax import nnx
 from din_jax.config import Config, ModelConfig
 from din_jax.evaluation.operations import count_operations
 from din_jax.models.network import StylizationNetwork
+from din_jax.ops.forms import default_form
+from din_jax.tools import profile
 from din_jax.tools.profile import main, parts
 from din_jax.training.state import variables_of
 from din_jax.weights.models import save_model
 
 SMALL = ModelConfig(
     widths=(4, 4, 8),
+    residuals=1,
     style_encoder="mobilenet",
     style_feature="statistics",
     net_hidden=4,
@@ -26,6 +29,13 @@ SMALL = ModelConfig(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_convolutions():
+    """Compiled in half the time; tests of ops, models and layers hold that both forms are equal."""
+    with default_form("conv"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def model():
     # The generator that XLA compiles in a sixth of the time of the default one.
@@ -34,9 +44,14 @@ def model():
     return model
 
 
-@pytest.mark.parametrize("size", [(32, 40), (33, 35)])
-def test_multiply_adds_of_the_parts_are_those_of_the_whole(model, size):
-    found, state = parts(model, size, 2)
+@pytest.fixture(scope="module", params=[(32, 40), (33, 35)])
+def cut(model, request):
+    """A size, and the parts of the model for two pictures of it."""
+    return request.param, *parts(model, request.param, 2)
+
+
+def test_multiply_adds_of_the_parts_are_those_of_the_whole(model, cut):
+    size, found, _ = cut
     *names, whole = found
     assert whole == "whole" and {"encoder.conv", "level1", "level3", "decoder.up2"} <= set(names)
     assert sum(found[name].macs for name in names) == found[whole].macs > 0
@@ -45,16 +60,24 @@ def test_multiply_adds_of_the_parts_are_those_of_the_whole(model, size):
     assert count_operations(model.stylize, content, code).macs == found[whole].macs
 
 
-def test_the_parts_lead_to_the_same_picture(model):
-    found, state = parts(model, (33, 35), 1)
+def test_the_parts_lead_to_the_same_picture(cut):
+    _, found, state = cut
     results = {name: part.function(state, *part.inputs) for name, part in found.items()}
     np.testing.assert_allclose(results["decoder.output"], results["whole"], atol=1e-5)
 
 
-def test_the_report_names_every_part(model, tmp_path, capsys):
+def test_the_report_names_every_part(model, tmp_path, capsys, monkeypatch):
     path = save_model(tmp_path / "small.safetensors", Config(model=SMALL), variables_of(model))
     flags = ["--checkpoint", str(path), "--size", "32", "--rounds", "1", "--processes", "1"]
     flags += ["--products", "bfloat16"]
+    # Measured once, for JSON and table.
+    measured, found = profile.measured, []
+
+    def once(flags):
+        found.extend(() if found else [measured(flags)])
+        return found[0]
+
+    monkeypatch.setattr(profile, "measured", once)
     assert main([*flags, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert main(flags) == 0

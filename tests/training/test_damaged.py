@@ -10,10 +10,9 @@ import struct
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event
 
 from din_jax.errors import UserError
-from din_jax.training.board import Board, scalar
+from din_jax.training.board import Board, Event, scalar
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.integrity import set_damaged_aside
 from din_jax.training.reports import Reports

@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from din_jax.config import Config
+from din_jax.config import Config, LossConfig
 from din_jax.data.decoding import load_image
 from din_jax.errors import UserError
 from din_jax.evaluation.paper import bench as module
 from din_jax.evaluation.paper import fig2, fig5, fig6, fig7, fig9, in_vs_bn
 from din_jax.evaluation.paper.__main__ import FIGURES, main, parse, setting_of
 from din_jax.evaluation.paper.bench import METHODS, SETTINGS, Bench
+from din_jax.ops.forms import default_form
 
 
 @pytest.fixture(params=["short", "full"])
@@ -152,9 +153,25 @@ def test_every_figure_has_a_module():
 
 
 @pytest.mark.slow
-def test_a_figure_is_made_in_an_empty_folder(tmp_path, capsys):
+def test_a_figure_is_made_in_an_empty_folder(tmp_path, capsys, monkeypatch):
     """Trained, painted, measured and written; then again, from what is kept."""
     arguments = ["contrast", "--output", str(tmp_path), "--steps", "2", "--contents", "2"]
+    # The smallest network and loss, and convolutions that compile in half the time.
+    short = SETTINGS["short"]
+    base = dataclasses.replace(
+        short.base,
+        model=dataclasses.replace(short.base.model, widths=(4, 4, 8), net_hidden=4, residuals=0),
+        loss=LossConfig(
+            network="random", content_layers=("relu2_1",), style_layers=("relu1_1", "relu2_1")
+        ),
+    )
+    monkeypatch.setitem(SETTINGS, "short", dataclasses.replace(short, base=base))
+    monkeypatch.setattr(in_vs_bn, "PICTURES", {"short": 12})
+    with default_form("conv"):
+        made_twice(arguments, tmp_path, capsys)
+
+
+def made_twice(arguments, tmp_path, capsys):
     assert main([*arguments, "--styles", "2"]) == 0
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
     assert names == {f"contrast.{x}" for x in ("png", "json", "csv", "md")}
