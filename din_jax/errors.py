@@ -17,6 +17,7 @@ EXTRAS = {
     "onnxruntime": "lite",
     "python_multipart": "serve",
     "uvicorn": "serve",
+    "wandb": "wandb",
 }
 
 

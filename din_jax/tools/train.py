@@ -7,6 +7,7 @@ no cluster with --coordinator HOST:PORT --processes N --process I. --local_proce
 processes on this machine, to try that.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: checkpoints, met
 _PROFILE = flags.DEFINE_integer(
     "profile", 0, "Writes a trace of so many steps to WORKDIR/profile, of the second call on."
 )
+_WANDB = flags.DEFINE_string(
+    "wandb", "", "Also sends what is reported to this project of Weights & Biases."
+)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -38,6 +42,8 @@ def parse(argv: list[str]) -> list[str]:
         )
     if _PROFILE.value < 0:
         raise UserError(f"--profile must be at least 0 steps, not {_PROFILE.value}.")
+    if _WANDB.value:
+        importlib.import_module("wandb")  # missing, it is told before anything is loaded
     cluster.check()
     return rest
 
@@ -56,9 +62,12 @@ def train(_: list[str]) -> int:
             from din_jax.tools.utilization import work_of
             from din_jax.training.loop import Trainer
             from din_jax.training.measures import Tracing
+            from din_jax.training.wandb import WandbBoard
         trainer = Trainer(config, Path(_WORKDIR.value), _command(sys.argv))
         trainer.measures.work = work_of(trainer)
         trainer.tracing = Tracing(trainer.run / "profile", _PROFILE.value)
+        if _WANDB.value:
+            trainer.boards = [lambda: WandbBoard(_WANDB.value, trainer.run, config.to_dict())]
         stop_if_interrupted()
         trainer.train()
     return 0

@@ -1,4 +1,6 @@
-"""Event files that TensorBoard reads, written at once: an error of the disk is the caller's.
+"""What boards of curves and pictures are told, and event files that TensorBoard reads.
+
+Those are written at once: an error of the disk is the caller's.
 
 `tensorboardX.SummaryWriter` writes in a thread, which a full disk ends; whoever then adds an event
 waits for it without end.
@@ -10,6 +12,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +37,23 @@ with _absent("torch"):
     from tensorboardX.record_writer import RecordWriter
 
 
+class Scalar(NamedTuple):
+    """A number of a step."""
+
+    name: str
+    value: float
+
+
+class Picture(NamedTuple):
+    """A picture of a step, uint8 [H, W, 3]."""
+
+    name: str
+    image: np.ndarray
+
+
+Entry = Scalar | Picture
+
+
 class Board:
     """Scalars and pictures of one run.
 
@@ -42,18 +62,20 @@ class Board:
       start: steps from here on that other files have are hidden, for they are done again.
     """
 
+    NAME = "TensorBoard"
+
     def __init__(self, folder: Path, start: int):
         self._folder, self._start = folder, start
         self._writer: RecordWriter | None = None
 
-    def add(self, step: int, *summaries):
-        """Writes `scalar` or `picture` of a step.
+    def add(self, step: int, *entries: Entry):
+        """Writes scalars and pictures of a step.
 
         Raises:
           OSError: what the disk refused; it is dropped, and the next goes into another file.
         """
         try:
-            self._write([_now(summary=each, step=step) for each in summaries])
+            self._write([_now(summary=_summary(each), step=step) for each in entries])
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.close()
@@ -81,14 +103,10 @@ class Board:
             self._writer.close()
 
 
-def scalar(name: str, value: float):
-    """A number of a step."""
-    return summary.scalar(name, value)
-
-
-def picture(name: str, image: np.ndarray):
-    """A picture of a step, uint8 [H, W, 3]."""
-    return summary.image(name, image, dataformats="HWC")
+def _summary(entry: Entry):
+    if isinstance(entry, Scalar):
+        return summary.scalar(*entry)
+    return summary.image(*entry, dataformats="HWC")
 
 
 def _now(**content) -> Event:

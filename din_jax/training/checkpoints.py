@@ -6,6 +6,7 @@ RUN/checkpoints/STEP/  orbax items: variables {"params", "batch_stats"} (all tha
                        iterator's position, where there is one), metrics {"loss"} of the validation,
                        reports (what the loop keeps of its tables; absent in old runs);
                        SHA256SUMS of all files (absent in old runs)
+RUN/checkpoints/removed/  those that are no longer kept, about to be gone
 RUN/damaged/STEP/      those whose files are not as they were written, set aside
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ from din_jax.training.state import TrainState
 from din_jax.weights.runs import UNSUMMED
 
 LOSS = "loss"
+# What is no longer kept is moved there first: a process that is killed while it removes a folder
+# leaves a half, which under its own name would pass for a damaged checkpoint.
+REMOVED = "removed"
 
 
 class Checkpoints:
@@ -75,6 +80,7 @@ class Checkpoints:
             best_fn=_loss,
             best_mode="min",
             enable_async_checkpointing=True,
+            todelete_subdir=REMOVED,
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._sum_up),
         )
         return ocp.CheckpointManager(self._folder, options=options)
@@ -88,7 +94,15 @@ class Checkpoints:
     def _remove_unfinished(self):
         """What a process that was killed, or a disk that was full, left of a save."""
         for folder in self._folder.glob("[0-9]*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            for _ in range(50):  # after an error orbax's threads write on for a moment
+                shutil.rmtree(folder, ignore_errors=True)
+                if not folder.exists():
+                    break
+                time.sleep(0.1)
+        self._remove()
+
+    def _remove(self):
+        shutil.rmtree(self._folder / REMOVED, ignore_errors=True)
 
     def latest(self) -> int | None:
         """Step of the newest checkpoint, or None."""
@@ -174,6 +188,8 @@ class Checkpoints:
         """Returns when nothing is being written any more, for better or worse."""
         with self._on_disk(tell=tell):
             self.manager.wait_until_finished()
+        if jax.process_index() == 0:
+            self._remove()
 
     @contextlib.contextmanager
     def _on_disk(self, *, tell: bool = True):

@@ -77,7 +77,7 @@ class Trainer:
             self.shardings,
         )
         self.step = make_train_step(self.network, objective, self.optimizer, config)
-        self.measures, self.tracing = Measures(), Tracing(run / "profile", 0)
+        self.measures, self.tracing, self.boards = Measures(), Tracing(run / "profile", 0), []
         self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
         self.validate = Validation(
             config, self.mesh, self.network, objective, self.vgg, self.frozen
@@ -131,6 +131,7 @@ class Trainer:
         reports = Reports(
             self.run, resumed, config.steps, enabled=jax.process_index() == 0,
             dropped=() if resumed == config.steps else kept.get("of the end", ()),
+            boards=self.boards,
         )  # fmt: skip
         checkpoints.say = self.tracing.say = reports.say
         if jax.process_index() == 0:

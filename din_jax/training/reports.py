@@ -6,7 +6,7 @@ import io
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from din_jax.data.decoding import save_image
 from din_jax.data.sheets import image_grid
 from din_jax.files import replacing
-from din_jax.training.board import Board, picture, scalar
+from din_jax.training.board import Board, Entry, Picture, Scalar
 
 COLUMNS = ("step", "name", "value")
 
@@ -35,6 +35,7 @@ class Reports:
       steps: of the whole run.
       enabled: whether this process writes.
       dropped: of the names' first parts, those whose rows at `resumed` only the stop caused.
+      boards: make further boards, with `add` and `close` as TensorBoard's has.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Reports:
         *,
         enabled: bool,
         dropped: Collection[str] = (),
+        boards: Iterable[Callable[[], Any]] = (),
     ):
         self.enabled = enabled
         if not enabled:
@@ -53,6 +55,7 @@ class Reports:
         step = resumed or 0
         # A run without a checkpoint starts again, with its validation at step 0.
         self._start(-1 if resumed is None else resumed, dropped)
+        self._others = [make() for make in boards]
         self._refused: set[str] = set()  # what the disk has refused, until it takes it again
         self.bar = tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
 
@@ -93,8 +96,13 @@ class Reports:
         named = {f"{prefix}/{name}": value for name, value in values.items()}
         with self._on_disk("its rows are written when there is room"):
             self._table.add((step, name, f"{value:.6g}") for name, value in named.items())
-        with self._on_disk("events are left out"):
-            self._board.add(step, *(scalar(name, value) for name, value in named.items()))
+        self._show(step, *(Scalar(name, value) for name, value in named.items()))
+
+    def _show(self, step: int, *entries: Entry):
+        """On all boards; one that fails costs the others nothing."""
+        for board in (self._board, *self._others):
+            with self._on_disk(f"{board.NAME} goes without"):
+                board.add(step, *entries)
 
     def progress(self, values: dict[str, float], images_per_second: float):
         if self.enabled:
@@ -115,8 +123,7 @@ class Reports:
             sheet = image_grid([list(content), list(style), list(stylized)])
             with self._on_disk("the picture is left out"):
                 save_image(self.run / "grids" / f"step_{step:07d}.png", sheet)
-            with self._on_disk("events are left out"):
-                self._board.add(step, picture("validation", sheet))
+            self._show(step, Picture("validation", sheet))
 
     @contextlib.contextmanager
     def _on_disk(self, then: str) -> Iterator[None]:
@@ -134,8 +141,9 @@ class Reports:
             self.bar.close()
             with self._on_disk("its last rows are lost"):
                 self._table.add(())
-            with self._on_disk("events are left out"):
-                self._board.close()
+            for board in (self._board, *self._others):
+                with self._on_disk(f"{board.NAME} goes without"):
+                    board.close()
 
 
 class Table:

@@ -1,5 +1,6 @@
 """Every mistake that a user can make with train.py ends in one sentence and status 2."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -53,6 +54,8 @@ MISTAKES = {
         ["not finite at step", "checkpoint is", "config.optim.learning_rate", "--workdir"],
     ),
 }
+if importlib.util.find_spec("wandb") is None:
+    MISTAKES["no_wandb"] = (TINY, ["--wandb=paintings"], ["'wandb'", "din_jax[wandb]"])
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from din_jax.errors import UserError
-from din_jax.training.board import Board, Event, scalar
+from din_jax.training.board import Board, Event, Scalar
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.integrity import set_damaged_aside
 from din_jax.training.reports import Reports
@@ -197,7 +197,7 @@ def test_a_full_disk_keeps_rows_for_later(tmp_path, monkeypatch):
 
 def test_the_board_can_be_read(tmp_path):
     board = Board(tmp_path, 5)
-    board.add(7, scalar("a", 1.5), scalar("b", 2.5))
+    board.add(7, Scalar("a", 1.5), Scalar("b", 2.5))
     board.close()
     (path,) = tmp_path.iterdir()
     events, data = [], path.read_bytes()
