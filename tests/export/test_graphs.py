@@ -12,6 +12,7 @@ from din_jax.export.graph import Graph
 from din_jax.export.style import style_graph
 from din_jax.inference.codes import code_shapes
 from din_jax.inference.fold import for_inference
+from din_jax.ops.forms import default_form
 from tests.export.models import small_model
 
 FORMS = {
@@ -24,6 +25,13 @@ FORMS = {
 }
 # Odd sides, and a batch: (pictures, rows, columns).
 SIZES = [(1, 33, 46), (2, 37, 35)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_convolutions():
+    """Compiled in half the time; tests of ops, models and layers hold that both forms are equal."""
+    with default_form("conv"):
+        yield
 
 
 def session(graph: Graph) -> ort.InferenceSession:

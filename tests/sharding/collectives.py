@@ -24,6 +24,7 @@ from din_jax.layers.normalizers import Instance, Whitening  # noqa: E402
 from din_jax.layers.styled import StyledLayer  # noqa: E402
 from din_jax.layers.transforms import KernelTransform, SpatialTransform  # noqa: E402
 from din_jax.models.network import StylizationNetwork  # noqa: E402
+from din_jax.models.style_encoders import MAP_CHANNELS, MobileNetFeatures  # noqa: E402
 from din_jax.ops.deformable import deformable_conv  # noqa: E402
 from din_jax.training.mesh import make_mesh  # noqa: E402
 
@@ -36,6 +37,8 @@ MODEL = ModelConfig(
     style_encoder="mobilenet",
     encoder_norm="instance", decoder_norm="instance",
 )  # fmt: skip
+# One block of the style encoder's five, which are alike but for their sizes.
+MobileNetFeatures.CHANNELS, MobileNetFeatures.STRIDES = (8, MAP_CHANNELS), (2, 2)
 NETWORKS = {
     "standard": {},
     "deformable": {"transform": "deformable", "dynamic_kernel": 3, "dynamic_groups": 2},

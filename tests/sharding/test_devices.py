@@ -5,12 +5,14 @@ run in another order, so losses and gradients agree to about 1e-5 of their size.
 """
 
 import csv
+import functools
 import json
 import os
 import runpy
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -69,30 +71,36 @@ def numbers(run: Path) -> dict[tuple[str, str], float]:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory) -> tuple[Path, dict]:
-    """Two steps on the one device of this process, by the same code."""
-    out = tmp_path_factory.mktemp("one")
-    runpy.run_path(str(WORKER))["train"](out, "replicated", "replicated")
-    return out, dict(np.load(out / "replicated.npz"))
+def one(tmp_path_factory) -> Callable[[str], Path]:
+    """one(name): two steps on the one device of this process, by the same code."""
+
+    @functools.cache
+    def train(name: str) -> Path:
+        out = tmp_path_factory.mktemp("one")
+        runpy.run_path(str(WORKER))["train"](out, name, name)
+        return out
+
+    return train
 
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory) -> Path:
+    """AdaIN, which is compiled sooner, in the layout without rules; DIN in one by rules."""
     out = tmp_path_factory.mktemp("eight")
-    finish(out, start(out, "replicated,sharded", devices=8))
+    finish(out, start(out, "adain,sharded", devices=8))
     return out
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["replicated", "sharded"])
-def test_eight_devices_train_like_one(one, eight, rule):
+@pytest.mark.parametrize("alone,rule", [("adain", "adain"), ("din", "sharded")])
+def test_eight_devices_train_like_one(one, eight, alone, rule):
     assert json.loads((eight / f"{rule}.json").read_text())["devices"] == 8
-    for name, picture in np.load(one[0] / "replicated_batch.npz").items():
+    for name, picture in np.load(one(alone) / f"{alone}_batch.npz").items():
         np.testing.assert_array_equal(np.load(eight / f"{rule}_batch.npz")[name], picture)
-    expected, got = numbers(one[0] / "run_replicated"), numbers(eight / f"run_{rule}")
+    expected, got = numbers(one(alone) / f"run_{alone}"), numbers(eight / f"run_{rule}")
     assert expected.keys() == got.keys() and ("2", "validation/total") in got
     assert_near(got, expected)
-    assert_like(one[1], dict(np.load(eight / f"{rule}.npz")))
+    assert_like(dict(np.load(one(alone) / f"{alone}.npz")), dict(np.load(eight / f"{rule}.npz")))
 
 
 def assert_near(got: dict, expected: dict):
@@ -122,7 +130,7 @@ def assert_like(one: dict[str, np.ndarray], other: dict[str, np.ndarray]):
 
 @pytest.mark.slow
 def test_what_the_rules_name_is_split_and_nothing_else(eight):
-    whole = json.loads((eight / "replicated.json").read_text())["layout"]
+    whole = json.loads((eight / "adain.json").read_text())["layout"]
     assert all(full == part for full, part in whole.values())
     split = json.loads((eight / "sharded.json").read_text())["layout"]
     shared = {name for name, (full, part) in split.items() if full != part}
@@ -135,18 +143,17 @@ def test_what_the_rules_name_is_split_and_nothing_else(eight):
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one_on_disjoint_pictures(tmp_path):
-    runpy.run_path(str(WORKER))["train"](tmp_path, "adain", "adain")
+def test_two_processes_train_like_one_on_disjoint_pictures(one, tmp_path):
     port = free_port()
     finish(tmp_path, *[start(tmp_path, "adain", port, str(i)) for i in range(2)])
-    whole = np.load(tmp_path / "adain_batch.npz")
+    whole = np.load(one("adain") / "adain_batch.npz")
     parts = [np.load(tmp_path / f"{i}_batch.npz") for i in range(2)]
     for kind in ("content", "style"):
         assert len(whole[kind]) == 8 and all(len(part[kind]) == 4 for part in parts)
         # Every second record each: together the batch that one process reads.
         for i, part in enumerate(parts):
             np.testing.assert_array_equal(part[kind], whole[kind][i::2])
-    expected, got = numbers(tmp_path / "run_adain"), numbers(tmp_path / "run")
+    expected, got = numbers(one("adain") / "run_adain"), numbers(tmp_path / "run")
     assert expected.keys() == got.keys()
     assert_near(got, expected)
     assert (tmp_path / "run/checkpoints/2").is_dir()

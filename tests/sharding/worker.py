@@ -24,7 +24,6 @@ TINY = runpy.run_path(str(ROOT / "tests/training/tiny.py"))["TINY"]
 
 
 LAYOUTS = {
-    "replicated": {},
     # Two groups of four: in each, every kernel lies once; the nets' biases too.
     "sharded": {"fsdp": 4, "shard": ["kernel$", r"^codes\..*bias$"]},
 }
@@ -43,7 +42,7 @@ def settings(rule: str) -> Config:
     if rule == "adain":  # without style encoder and nets: the quickest to compile
         values["model"] |= {"code": "adain", "style_encoder": "content"}
     else:
-        values["train"] |= LAYOUTS[rule]
+        values["train"] |= LAYOUTS.get(rule, {})
     return Config.from_dict(values)
 
 

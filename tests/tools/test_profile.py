@@ -89,7 +89,10 @@ def test_the_report_names_every_part(model, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("flags", "says"),
-    [(["--size", "16"], "--size must be at least 32"), (["--checkpoint", "none"], "'none'")],
+    [
+        (["--size", "16"], "--size must be at least 32"),
+        (["--checkpoint", "none", "--processes", "1"], "'none'"),
+    ],
 )
 def test_mistakes_are_one_sentence(flags, says, capsys):
     assert main(flags) == 2

@@ -19,13 +19,21 @@ def test_no_share_leaves_the_batch_and_forgets_what_it_is_not_asked_for():
 @pytest.mark.parametrize("kept", [False, True])
 def test_chosen_pairs_are_those_of_content_and_content(parts, kept):
     """The losses of pairs that were chosen are those of (content, content), the others' theirs."""
-    objective = parts.objective
+    own_targets, style_targets, targets, with_own = (
+        jax.jit(function, static_argnums=static)
+        for function, static in (
+            (parts.objective.own_targets, ()),
+            (parts.objective.style_targets, ()),
+            (parts.objective.targets, ()),
+            (with_own_styles, 1),
+        )
+    )
     batch = {name: np.repeat(x, 8, 0) for name, x in parts.batch.items()}
     if kept:
         content, style = (to_float(batch[k], "float32") for k in ("content", "style"))
-        own = objective.own_targets(parts.vgg, content)
-        batch["targets"] = own | objective.style_targets(parts.vgg, style)
-    mixed = with_own_styles(batch, 0.5, jax.random.key(1))
+        batch["targets"] = own_targets(parts.vgg, content) | style_targets(parts.vgg, style)
+    mixed = with_own(batch, 0.5, jax.random.key(1))
+    mixed |= {name: np.asarray(mixed[name]) for name in ("content", "style")}
     alike = (mixed["style"] == batch["content"]).all((1, 2, 3))
     assert 3 <= alike.sum() <= 13
     np.testing.assert_array_equal(mixed["style"][~alike], batch["style"][~alike])
@@ -33,7 +41,7 @@ def test_chosen_pairs_are_those_of_content_and_content(parts, kept):
     if kept:
         assert "own" not in mixed["targets"]
         style = to_float(mixed["style"], "float32")
-        wanted = objective.targets(parts.vgg, content, style)
+        wanted = targets(parts.vgg, content, style)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
             mixed["targets"], wanted,

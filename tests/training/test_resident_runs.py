@@ -52,12 +52,16 @@ def assert_equal(a, b):
 def halves(config, changed, tmp_path_factory):
     """Two steps, the end of the run, and then two more, for `steps` was raised."""
     run = tmp_path_factory.mktemp("halves")
-    Trainer(changed(config, train={"steps": 2}), run).train()
-    return run, Trainer(config, run).train()
+    first = Trainer(changed(config, train={"steps": 2}), run)
+    first.train()
+    return run, Trainer(config, run).train(), first
 
 
 def test_resumed_run_is_the_uninterrupted_one(config, halves, tmp_path):
-    whole = Trainer(config, tmp_path).train()
+    trainer = Trainer(config, tmp_path)
+    # The programs of the first half; what went on from it made its own.
+    trainer._steps, trainer.validate = halves[2]._steps, halves[2].validate
+    whole = trainer.train()
     assert int(whole.step) == 4
     assert_equal(whole, halves[1])
     # What is saved for painting is the average, which lags behind the parameters.

@@ -32,20 +32,23 @@ def rows(run) -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def whole(tiny, tmp_path_factory):
-    """Four steps at a stretch."""
+    """Four steps at a stretch: the run, its state and its trainer."""
     run = tmp_path_factory.mktemp("whole")
     trainer = Trainer(tiny, run)
     state = trainer.train()
     # Nothing about the arrays changes from the first step to the second, weak types included.
     assert trainer._steps.compilations == trainer.validate.evaluate._cache_size() == 1
-    return run, state
+    return run, state, trainer
 
 
 @pytest.fixture(scope="module")
-def halves(tiny, changed, tmp_path_factory):
+def halves(tiny, changed, whole, tmp_path_factory):
     """Two steps, the end of the run, and then two more, for `steps` was raised."""
     run = tmp_path_factory.mktemp("halves")
-    Trainer(changed(tiny, train={"steps": 2}), run).train()
+    first = Trainer(changed(tiny, train={"steps": 2}), run)
+    # The first half has the whole run's programs, what goes on from it makes its own.
+    first._steps, first.validate = whole[2]._steps, whole[2].validate
+    first.train()
     return run, Trainer(tiny, run).train()
 
 
@@ -63,7 +66,7 @@ def test_interrupted_run_writes_the_same_metrics(whole, halves):
 
 
 def test_finished_run_started_again_returns_at_once(tiny, whole):
-    run, state = whole
+    run, state, _ = whole
     before = rows(run)
     trainer = Trainer(tiny, run)
     trainer._steps = trainer.validate.evaluate = None  # neither is called
@@ -102,7 +105,7 @@ def test_work_directory_that_is_a_file_is_refused_in_a_sentence(tiny, tmp_path):
 
 
 def test_initialize_takes_the_parameters_of_a_run_or_a_file(tiny, changed, whole, tmp_path):
-    run, state = whole
+    run, state, _ = whole
     file = save_model(tmp_path / "m.safetensors", tiny, state.variables, dtype="float32")
     trainer = Trainer(changed(tiny, train={"initialize": str(run)}), tmp_path / "new")
     fresh = trainer.initial_state()

@@ -35,7 +35,8 @@ def encoder_gradient(before, after) -> np.ndarray:
     """From Adam's first moments: m' = 0.9 m + 0.1 g."""
 
     def mu(state):
-        return state.opt_state.inner_states["base"].inner_state[0].mu["style_encoder"]
+        mu = state.opt_state.inner_states["base"].inner_state[0].mu["style_encoder"]
+        return jax.tree.map(np.asarray, mu)
 
     parts = jax.tree.map(lambda new, old: ((new - 0.9 * old) / 0.1).ravel(), mu(after), mu(before))
     return np.concatenate(jax.tree.leaves(parts))
