@@ -9,8 +9,9 @@ kept with the factors of products rounded to bfloat16 (config.train.products); a
 network forward and backward, the optimizer, VGG-19 forward, and forward and backward to the
 picture. "of step" is the time over that of the first; MiB is the memory that arguments, results and
 temporary arrays take as XLA lays them out. The last column is the part of a square float32 matrix
-product's speed that the multiply-adds reach: Winograd's products take fewer than are counted, so that it can exceed 100 %. VGG-19's weights are
-random: they decide nothing here.
+product's speed that the multiply-adds reach: Winograd's products take fewer than are counted, so
+that it can exceed 100 %. VGG-19's weights are random: they decide nothing
+here.
 """
 
 import argparse
