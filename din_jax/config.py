@@ -153,6 +153,8 @@ class TrainConfig:
     batch: int = setting(8, least=1, most=65_536)  # pairs per step over all devices
     # parts that a batch is taken in, one after the other, to need less memory
     accumulate: int = setting(1, least=1, most=65_536)
+    # activations are computed again on the way back, not kept, to need less memory
+    recompute: bool = setting(False)
     # how often a run whose loss is no number goes back to its last checkpoint before it ends
     rollbacks: int = setting(0, least=0, most=1000)
     # first steps in which the nets read VGG's statistics, not the MobileNet's

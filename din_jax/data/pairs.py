@@ -8,7 +8,11 @@ stay uint8 until they are on the device.
 """
 
 import dataclasses
+import functools
 import math
+import os
+import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -123,7 +127,7 @@ def make_batches(
         options = grain.MultiprocessingOptions(
             num_workers=config.workers, per_worker_buffer_size=max(1, config.prefetch // 8)
         )
-        batches = batches.mp_prefetch(options)
+        batches = batches.mp_prefetch(options, functools.partial(_end_with, os.getpid()))
     return batches
 
 
@@ -235,6 +239,18 @@ def _name_pair(parts: tuple) -> dict[str, np.ndarray]:
     if "style_number" in named:
         named["style_number"] = np.int32(named["style_number"])
     return named
+
+
+def _end_with(parent: int, *_: int) -> None:
+    """Called in a worker process: it ends within a second of its parent, whatever killed that."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.name == "posix":  # elsewhere a process keeps the number of a parent that has died
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _parse_absl_flags() -> None:

@@ -5,6 +5,7 @@ the pictures' bytes, in array_record files that allow random access. Import this
 a data set is prepared (`din_jax.data.prepare`): reading needs `din_jax.data.tfds_source` alone.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,7 +82,26 @@ class CocoImages(_Pictures):
             manual = None
         if manual is None or not manual.is_file():
             manual = Path(dl_manager.download(_COCO_URL.format(archive)))
+        else:
+            self._compare(manual)
         return {"train": self._generate_examples([manual])}
+
+
+    def _compare(self, archive: Path):
+        """Raises:
+        SourceError: an archive that was put there by hand is not the published one.
+        """
+        known = next(info for info in self.url_infos.values() if info.filename == archive.name)
+        size = archive.stat().st_size
+        if size == known.size:
+            with open(archive, "rb") as file:  # a minute for 13 GB
+                if hashlib.file_digest(file, "sha256").hexdigest() == known.checksum:
+                    return
+        raise SourceError(
+            f"'{archive}' must have the published {int(known.size)} bytes and checksum, but "
+            f"{f'has {size} bytes' if size != known.size else 'has another checksum'}: download it "
+            "again, or give your own pictures as a folder."
+        )
 
 
 class WikiArt(_Pictures):

@@ -12,6 +12,7 @@ from flax import nnx
 from jax import Array
 
 from din_jax.layers.blocks import Conv, ConvBlock, ResidualBlock, SeparableBlock
+from din_jax.layers.recomputing import block
 from din_jax.ops.resizing import upsample_bilinear
 
 
@@ -40,11 +41,11 @@ class ContentEncoder(nnx.Module):
 
     def __call__(self, images: Array) -> list[Array]:
         # Centered and of about unit variance, as the initialization expects.
-        level1 = self.conv(4 * (images - jnp.asarray(0.5, images.dtype)))
-        level2 = self.down1(level1)
-        level3 = self.down2(level2)
-        for block in self.residuals:
-            level3 = block(level3)
+        level1 = block(_run, self.conv, 4 * (images - jnp.asarray(0.5, images.dtype)))
+        level2 = block(_run, self.down1, level1)
+        level3 = block(_run, self.down2, level2)
+        for residual in self.residuals:
+            level3 = block(_run, residual, level3)
         return [level1, level2, level3]
 
 
@@ -67,14 +68,21 @@ class ContentDecoder(nnx.Module):
         self.output = Conv(c1, 3, 3, gain=0.1, rngs=rngs)
 
     def __call__(self, styled: Sequence[Array | None], sizes: Sequence[tuple[int, int]]) -> Array:
+        def up(size: tuple[int, int]):
+            return lambda module, x: module(_upsample_to(x, size))
+
         level1, level2, x = styled
-        for block in self.residuals:
-            x = block(x)
-        x = self.up1(_upsample_to(x, sizes[1]))
+        for residual in self.residuals:
+            x = block(_run, residual, x)
+        x = block(up(sizes[1]), self.up1, x)
         x = x if level2 is None else x + level2
-        x = self.up2(_upsample_to(x, sizes[0]))
+        x = block(up(sizes[0]), self.up2, x)
         x = x if level1 is None else x + level1
         return self.output(x) + jnp.asarray(0.5, x.dtype)
+
+
+def _run(module: nnx.Module, x: Array) -> Array:
+    return module(x)
 
 
 def _upsample_to(x: Array, size: tuple[int, int]) -> Array:

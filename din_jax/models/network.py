@@ -10,6 +10,7 @@ from din_jax.config import STYLE_LAYERS, ModelConfig
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import LayerMixture, Mixture, at_level
 from din_jax.layers.norms import RunningStandardize
+from din_jax.layers.recomputing import block
 from din_jax.layers.sources import make_layer_normalizer, make_source, make_transform
 from din_jax.layers.styled import LayerStatistics, StyledLayer
 from din_jax.losses import Statistics, style_statistics
@@ -151,7 +152,11 @@ class StylizationNetwork(nnx.Module):
         self, name: str, x: Array, mixture: LayerMixture, statistics: LayerStatistics | None = None
     ) -> Array:
         """One styled layer: `name` of `levels`, its map [B, H, W, C] and its code or mixture."""
-        return self.layer(name)(x, mixture, statistics)
+
+        def run(model: StylizationNetwork, *inputs) -> Array:
+            return model.layer(name)(*inputs)
+
+        return block(run, self, x, mixture, statistics)
 
     def content_statistics(self, content: Array, code: Mixture) -> dict[str, LayerStatistics]:
         """What `stylize` normalizes this content by, for tiles of it or for frames beside it."""

@@ -5,7 +5,10 @@ pixels other by up to twice the largest value of relu4_1); 2x2 max pooling drops
 column (`ceil_mode=False`).
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 from flax import nnx
@@ -37,8 +40,14 @@ def deepest(layers: Sequence[str]) -> str:
 
 
 def vgg_features(
-    params: VGGParams, preprocessing: Preprocessing, images: Array, layers: Sequence[str]
-) -> dict[str, Array]:
+    params: VGGParams,
+    preprocessing: Preprocessing,
+    images: Array,
+    layers: Sequence[str],
+    *,
+    read: Callable[[str, Array], Any] = lambda layer, x: x,
+    recompute: bool = False,
+) -> dict[str, Any]:
     """Activations after the named ReLUs.
 
     Args:
@@ -46,23 +55,35 @@ def vgg_features(
       preprocessing: what these weights want done to an image.
       images: [B, H, W, 3], RGB in [0, 1]; the type computed in is theirs.
       layers: names as "relu4_1".
+      read: of a layer's name and activation; what is given in its place.
+      recompute: whether a gradient computes the activations anew, block by block, so that nothing
+        of a block is kept but what it begins with and what is read of it (`jax.checkpoint`).
 
     Returns:
-      Layer name to [B, H / 2^(block - 1), W / 2^(block - 1), C].
+      Layer name to [B, H / 2^(block - 1), W / 2^(block - 1), C], or what is read of that.
     """
-    features = {}
+
+    def block(names: Sequence[str], last: bool, params: VGGParams, x: Array) -> tuple[Array, dict]:
+        found = {}
+        for name in names:
+            x = conv2d(x, params[name]["kernel"])
+            with jax.named_scope("bias"):
+                x = x + params[name]["bias"].astype(x.dtype)[None, None, None]
+            x = relu(x)
+            relu_name = name.replace("conv", "relu")
+            if relu_name in layers:
+                found[relu_name] = read(relu_name, x)
+        return x if last else max_pool(x), found
+
+    features: dict[str, Any] = {}
     x = preprocessing(images)
-    for name in layers_up_to(deepest(layers)):
-        if name.endswith("_1") and name != "conv1_1":
-            x = max_pool(x)
-        p = params[name]
-        x = conv2d(x, p["kernel"])
-        with jax.named_scope("bias"):
-            x = x + p["bias"].astype(x.dtype)[None, None, None]
-        x = relu(x)
-        relu_name = name.replace("conv", "relu")
-        if relu_name in layers:
-            features[relu_name] = x
+    names = layers_up_to(deepest(layers))
+    blocks = [list(group) for _, group in itertools.groupby(names, lambda name: name[:5])]
+    for group in blocks:
+        run = functools.partial(block, group, group is blocks[-1])
+        run = jax.checkpoint(run) if recompute else run
+        x, found = run({name: params[name] for name in group}, x)
+        features |= found
     return features
 
 

@@ -2,9 +2,10 @@
 
 Products are of dense matrices. Links are per device and direction: within a host or a slice, and
 between those over the data center's network. Noted after the vendors' data sheets
-(cloud.google.com/tpu for "v5e" and "v5p", NVIDIA's of the A100 and H100 SXM), not yet
-compared with them again: compare them before quoting a prediction. The network of GPU hosts is
-one adapter a GPU.
+(cloud.google.com/tpu for "v5e" and "v5p", NVIDIA's of the A100 and H100 SXM). "v5e" was compared
+on 2026-11-28: 400 GB/s of a chip are four links and both directions, of which a ring takes two
+links; a pod of 256 has 6.4 Tbit/s beyond. The others are not yet compared again: do that before
+quoting a prediction. The network of GPU hosts is one adapter a GPU.
 """
 
 import dataclasses

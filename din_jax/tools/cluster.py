@@ -7,6 +7,7 @@ notices within `GONE_AFTER`, and ends them; `tools.gone` says so in a sentence.
 import atexit
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from absl import flags
 from din_jax.errors import UserError, loading
 
 GONE_AFTER = 20  # s without a sign of life after which a process counts as dead
+WAIT_FOR_FIRST = 300  # s in which process 0 must be there
 
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Join the other processes of a TPU pod, Slurm, Open MPI or Kubernetes."
@@ -88,6 +90,8 @@ def join() -> None:
     """
     if _COORDINATOR.value is None and not _DISTRIBUTED.value:
         return
+    if _COORDINATOR.value is not None and _PROCESS.value:
+        _wait_for_the_first(_COORDINATOR.value)
     _filter_errors()
     with loading():
         import jax
@@ -108,6 +112,26 @@ def join() -> None:
             "all of them, with the same --coordinator and --processes."
         ) from error
     _Joined.yes = True
+
+
+def _wait_for_the_first(address: str) -> None:
+    """Returns when something listens there; JAX waits as long, but silently, and ends in C++."""
+    host, _, port = address.rpartition(":")
+    end, told = time.monotonic() + WAIT_FOR_FIRST, False
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:  # of names too, which a cluster may know a moment later
+            if time.monotonic() > end:
+                raise UserError(
+                    f"nothing answers at --coordinator {address} within {WAIT_FOR_FIRST} s "
+                    f"({error.strerror or error}): start --process 0 there, or give its address."
+                ) from error
+        if not told and time.monotonic() > end - WAIT_FOR_FIRST + 5:
+            print(f"Waiting for --process 0 at {address}, {WAIT_FOR_FIRST} s at most.", flush=True)
+            told = True
+        time.sleep(0.2)
 
 
 def _filter_errors() -> None:

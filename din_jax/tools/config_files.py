@@ -172,6 +172,7 @@ def _explain(error: Exception, file: str) -> str:
 def _brief(error: Exception) -> str:
     """What an error says, on one line of bearable length and without a stop."""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = re.sub(r"\('([^']*)', ('[^']*')\)", r"\1: \2", text)  # as absl tells of no boolean
     # Some of absl's hold a whole stack trace, whose last line says what went wrong.
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
     return lines[-1][:_LONGEST].rstrip(".")

@@ -7,10 +7,11 @@ In turn, in several fresh processes one after the other: an update as `train.py`
 targets of content and style computed in it ("fresh"), with them kept (config.data.kept_crops), and
 kept with the factors of products rounded to bfloat16 (config.train.products); and its parts: the
 network forward and backward, the optimizer, VGG-19 forward, and forward and backward to the
-picture. The last column is the part of a square float32 matrix product's speed that the
-multiply-adds reach:
-Winograd's products take fewer than are counted, so that it can exceed 100 %. VGG-19's weights are
-random: they decide nothing here.
+picture. "of step" is the time over that of the first; MiB is the memory that arguments, results and
+temporary arrays take as XLA lays them out. The last column is the part of a square float32 matrix
+product's speed that the multiply-adds reach: Winograd's products take fewer than are counted, so
+that it can exceed 100 %. VGG-19's weights are random: they decide nothing
+here.
 """
 
 import argparse
@@ -161,7 +162,12 @@ def measured(flags: argparse.Namespace) -> dict[str, Any]:
     parts = parts_of(with_flags(read_config_file(flags.config), flags.batch, flags.crop))
     programs = {name: compile_part(part) for name, part in parts.items()}
     rows = [
-        {"part": name, "ms": statistics.median(times), "macs": parts[name].macs}
+        {
+            "part": name,
+            "ms": statistics.median(times),
+            "macs": parts[name].macs,
+            "memory": programs[name].memory,
+        }
         for name, times in measure(programs, flags.rounds).items()
     ]
     peak = ceilings(flags.rounds)["multiply_adds"]
@@ -185,13 +191,17 @@ def merge(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    lines = [f"{'part':27} {'median ms':>9} {'from-to':>13} {'pairs/s':>8} {'faster':>7} {'%':>5}"]
+    head = f"{'part':27} {'median ms':>9} {'from-to':>13} {'of step':>7} {'MiB':>7}"
+    lines = [f"{head} {'pairs/s':>8} {'faster':>7} {'%':>5}"]
     for row in found["rows"]:
         ends = f"{row['low']:.0f}-{row['high']:.0f}"
         faster = f"{row['faster']:.2f}" if "faster" in row else ""
         share = f"{1e5 * row['macs'] / row['ms'] / found['peak']:.0f}" if row["macs"] else ""
         pairs = 1e3 * found["batch"] / row["ms"]
-        line = f"{row['part']:27} {row['ms']:9.1f} {ends:>13} {pairs:8.2f} {faster:>7} {share:>5}"
+        memory = f"{row['memory'] / 2**20:.0f}" if row["memory"] else ""
+        of_step = row["ms"] / found["rows"][0]["ms"]
+        line = f"{row['part']:27} {row['ms']:9.1f} {ends:>13} {of_step:7.0%} {memory:>7}"
+        line += f" {pairs:8.2f} {faster:>7} {share:>5}"
         lines.append(line.rstrip())
     return "\n".join(lines)
 

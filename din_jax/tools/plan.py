@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from din_jax.command_line import Parser, check_least
-from din_jax.config import Config
+from din_jax.config import PRODUCTS, Config
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.tools import chips
 from din_jax.tools.plan_program import Facts, compile_step, simulate
@@ -30,6 +30,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--devices", type=int, default=8, help="simulated ones, for which the step is compiled")
     add("--pairs", type=int, help="on each device; left out, config.train.batch over the devices")
     add("--fsdp", type=int, help="config.train.fsdp")
+    add("--products", choices=PRODUCTS, help="config.train.products")
+    add("--recompute", action="store_true", help="with config.train.recompute")
     add("--chip", choices=sorted(chips.CHIPS), default="v5e", help="whose rates are taken")
     add("--utilization", type=float, default=0.3, help="share of the chip's rate, 0 to 1")
     add("--json", action="store_true", help="JSON instead of a table")
@@ -47,7 +49,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def planned(config: Config, flags: argparse.Namespace) -> Config:
     """The run at the batch and layout that the flags ask for."""
     pairs = flags.pairs or -(-config.train.batch // flags.devices)
-    changed = {"batch": pairs * flags.devices, "fsdp": flags.fsdp or config.train.fsdp}
+    changed = {
+        "batch": pairs * flags.devices,
+        "fsdp": flags.fsdp or config.train.fsdp,
+        "products": flags.products or config.train.products,
+        "recompute": flags.recompute or config.train.recompute,
+    }
     return dataclasses.replace(
         config,
         train=dataclasses.replace(config.train, **changed),

@@ -23,7 +23,7 @@ MAY_CHANGE += (("train", "validate_every"), ("train", "checkpoint_every"), ("tra
 MAY_CHANGE += (("train", "keep_best"), ("data", "threads"), ("data", "prefetch"))
 MAY_CHANGE += (("loss", "weights"), ("data", "kept_folder"), ("train", "steps_per_call"))
 MAY_CHANGE += (("train", "minutes"), ("train", "fsdp"), ("train", "shard"))
-MAY_CHANGE += (("train", "rollbacks"),)
+MAY_CHANGE += (("train", "rollbacks"), ("train", "recompute"))
 
 
 def claim_run(run: Path, config: Config):

@@ -38,18 +38,21 @@ class Objective:
       read: further layers of the style that the model reads (`layers_read`): one VGG pass serves
         both.
       maps: whether the model reads those maps themselves; else their statistics.
+      recompute: whether a gradient computes what it needs of VGG anew (`vgg_features`).
     """
 
     config: LossConfig
     preprocessing: Preprocessing
     read: tuple[str, ...] = ()
     maps: bool = False
+    recompute: bool = False
 
     @classmethod
     def of(cls, config: Config, preprocessing: Preprocessing) -> "Objective":
         """That of a run."""
-        read = layers_read(config.model)
-        return cls(config.loss, preprocessing, read, config.model.style_feature != "statistics")
+        maps = config.model.style_feature != "statistics"
+        read, recompute = layers_read(config.model), config.train.recompute
+        return cls(config.loss, preprocessing, read, maps, recompute)
 
     @property
     def computes(self) -> str:
@@ -101,21 +104,39 @@ class Objective:
 
         return jax.vmap(one)(self.seen(vgg, stylized), stylized, targets)
 
-    def seen(self, vgg: VGGParams, stylized: Array) -> dict[str, Array]:
-        """The features of stylized images that the losses read."""
-        layers = (*self.config.content_layers, *self.config.style_layers)
-        return self.features(vgg, stylized, layers)
+    def seen(self, vgg: VGGParams, stylized: Array) -> dict[str, dict]:
+        """What the losses read of stylized images: layer to {"map", "statistics", "gram"}.
+
+        Each of the three is there where it is read. No map of a style layer leaves VGG, so that
+        none has to be kept where it is computed anew.
+        """
+        c = self.config
+
+        def read(layer: str, x: Array) -> dict[str, Any]:
+            found: dict[str, Any] = {"map": x} if layer in c.content_layers else {}
+            if layer in c.style_layers:
+                found["statistics"] = style_statistics({layer: x}, [layer])[layer]
+                if c.gram_weight:
+                    found["gram"] = gram_matrices({layer: x}, [layer])[layer]
+            return found
+
+        layers = sorted({*c.content_layers, *c.style_layers})
+        return vgg_features(
+            vgg, self.preprocessing, stylized, layers, read=read, recompute=self.recompute
+        )
 
     def losses(
-        self, features: dict[str, Array], stylized: Array, targets: Targets
+        self, seen: dict[str, dict], stylized: Array, targets: Targets
     ) -> tuple[Array, Metrics]:
-        """Total and parts, from the stylized images' features."""
+        """Total and parts, from what is `seen` of the stylized images."""
         c = self.config
-        parts = {"content": content_loss(features, targets["content"], c.content_layers)}
-        statistics = style_statistics(features, c.style_layers)
+        maps = {layer: found["map"] for layer, found in seen.items() if "map" in found}
+        parts = {"content": content_loss(maps, targets["content"], c.content_layers)}
+        statistics = {layer: seen[layer]["statistics"] for layer in c.style_layers}
         parts["style"] = style_loss(statistics, targets["statistics"])
         if c.gram_weight:
-            parts["gram"] = gram_loss(gram_matrices(features, c.style_layers), targets["gram"])
+            grams = {layer: seen[layer]["gram"] for layer in c.style_layers}
+            parts["gram"] = gram_loss(grams, targets["gram"])
         metrics = {
             f"{part}/{k}": v for part, by_layer in parts.items() for k, v in by_layer.items()
         }

@@ -10,6 +10,7 @@ from jax import Array
 from din_jax.config import Config, LossConfig, ModelConfig
 from din_jax.layers import sources
 from din_jax.layers.codes import StyleCode
+from din_jax.layers.recomputing import recomputing
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams
 from din_jax.training.accumulation import accumulated
@@ -97,8 +98,10 @@ def make_train_step(
                 training = rows is None  # else running statistics stand, and are used
                 model = network.module(params, stats, frozen, training=training)
                 read = style_input(batch, style, config)
-                code, metrics = _style_code(model, read, targets, objective, use_teacher)
-                total, parts = objective(vgg, model.stylize(content, code), targets)
+                with recomputing(config.train.recompute):
+                    code, metrics = _style_code(model, read, targets, objective, use_teacher)
+                    stylized = model.stylize(content, code)
+                total, parts = objective(vgg, stylized, targets)
                 metrics |= parts | code_statistics(code)
                 if "descriptor" in metrics:
                     total += config.loss.descriptor_weight * metrics["descriptor"]

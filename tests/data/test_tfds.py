@@ -71,12 +71,30 @@ def test_wikiart_in_parts_with_replacements(tmp_path, pictures):
 
 
 def test_coco_from_an_archive_that_is_there(tmp_path, pictures, monkeypatch):
-    write_zip(tmp_path / "downloads" / "manual" / "train2014.zip", pictures, "train2014")
+    path = tmp_path / "downloads" / "manual" / "train2014.zip"
+    archive = write_zip(path, pictures, "train2014")
+    monkeypatch.setattr(CocoImages, "url_infos", {"": compute_url_info(archive)})
     prepare("coco", data_dir=str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert len(open_source("tfds:coco", "content")) == 6
     with pytest.raises(SourceError, match="din_jax.data.prepare coco/2017"):
         open_source("tfds:coco/2017", "content")
+
+
+def test_an_archive_by_hand_must_be_the_published_one(tmp_path, pictures, monkeypatch):
+    archive = write_zip(tmp_path / "manual" / "train2014.zip", pictures, "train2014")
+    monkeypatch.setattr(CocoImages, "url_infos", {"": compute_url_info(archive)})
+    whole = archive.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for data, says in ((whole[:-1], f"{len(whole)} bytes and .* has {len(whole) - 1} bytes"),
+                       (bytes(flipped), "has another checksum")):  # fmt: skip
+        archive.write_bytes(data)
+        with pytest.raises(SourceError, match=says) as error:
+            prepare("coco", data_dir=str(tmp_path / "tfds"), manual_dir=str(tmp_path / "manual"))
+        assert "\n" not in str(error.value)
+    archive.write_bytes(whole)
+    prepare("coco", data_dir=str(tmp_path / "tfds"), manual_dir=str(tmp_path / "manual"))
 
 
 def test_coco_comes_by_https_and_must_be_what_tfds_registers():

@@ -1,5 +1,8 @@
 """The flags by which several processes become one run."""
 
+import socket
+import threading
+
 import jax
 import pytest
 from absl import flags
@@ -24,6 +27,7 @@ def joining(monkeypatch):
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     monkeypatch.setattr(cluster, "_filter_errors", lambda: None)
+    monkeypatch.setattr(cluster, "_wait_for_the_first", lambda address: None)
     monkeypatch.setattr(cluster._Joined, "yes", False)
     return found
 
@@ -80,3 +84,21 @@ def test_a_cluster_that_is_not_there_is_one_sentence(joining, monkeypatch, error
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with flagsaver.flagsaver(distributed=True), pytest.raises(UserError, match=says):
         cluster.join()
+
+
+def test_the_first_process_is_waited_for_and_its_absence_is_one_sentence(monkeypatch, capsys):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        monkeypatch.setattr(cluster, "WAIT_FOR_FIRST", 0.5)
+        says = rf"nothing answers at --coordinator 127.0.0.1:{port} within 0.5 s .*--process 0"
+        with pytest.raises(UserError, match=says):
+            cluster._wait_for_the_first(f"127.0.0.1:{port}")
+        monkeypatch.setattr(cluster, "WAIT_FOR_FIRST", 60)
+        later = threading.Timer(0.3, free.listen)
+        later.start()
+        cluster._wait_for_the_first(f"127.0.0.1:{port}")
+        later.join()
+    with pytest.raises(UserError, match="nothing answers at --coordinator nohost.invalid:1 "):
+        monkeypatch.setattr(cluster, "WAIT_FOR_FIRST", 0)
+        cluster._wait_for_the_first("nohost.invalid:1")

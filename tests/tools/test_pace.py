@@ -7,9 +7,9 @@ from din_jax.tools.pace import FRESH, main, merge, table
 
 def process(fresh: float, kept: float) -> dict:
     rows = [
-        {"part": FRESH, "ms": fresh, "macs": None},
-        {"part": "step, kept targets", "ms": kept, "macs": None},
-        {"part": "VGG-19, forward", "ms": kept / 2, "macs": 10**9},
+        {"part": FRESH, "ms": fresh, "macs": None, "memory": 5 << 20},
+        {"part": "step, kept targets", "ms": kept, "macs": None, "memory": None},
+        {"part": "VGG-19, forward", "ms": kept / 2, "macs": 10**9, "memory": 3 << 20},
     ]
     return {"device": "cpu", "peak": 1e11, "batch": 4, "rows": rows}
 
@@ -25,6 +25,7 @@ def test_ratios_are_those_within_a_process_and_times_medians_over_them():
 def test_table_tells_pairs_a_second_and_the_share_of_a_products_speed():
     lines = table(merge([process(400, 100)])).splitlines()
     assert lines[1].split()[-2:] == ["10.00", "1.00"]
+    assert lines[1].split()[-4:-2] == ["100%", "5"] and lines[3].split()[-4:-2] == ["12%", "3"]
     # 1e9 multiply-adds in 50 ms are 2e10 a second, a fifth of 1e11.
     assert lines[3].split()[-2:] == ["80.00", "20"]
 
