@@ -1,6 +1,6 @@
-"""Goes on with a run in the layouts given, two steps in each, on the devices of this process.
+"""Goes on with runs in the layouts given, two steps in each, on the devices of this process.
 
-python restored.py OUT FSDP:STEPS,FSDP:STEPS RUN,RUN
+python restored.py OUT RUN:FSDP:STEPS,RUN:FSDP:STEPS
 
 trains each OUT/RUN to STEPS with config.train.fsdp=FSDP, and writes OUT/RUN_STEPS.npz, the state
 then, and where it was resumed OUT/RUN_STEPS_from.npz, that which it began with.
@@ -45,6 +45,6 @@ def go_on(out: Path, run: str, fsdp: int, steps: int):
 
 
 if __name__ == "__main__":
-    for run in sys.argv[3].split(","):
-        for each in sys.argv[2].split(","):
-            go_on(Path(sys.argv[1]), run, *map(int, each.split(":")))
+    for each in sys.argv[2].split(","):
+        name, *numbers = each.split(":")
+        go_on(Path(sys.argv[1]), name, *map(int, numbers))

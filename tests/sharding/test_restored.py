@@ -1,12 +1,13 @@
 """A run that goes on with eight devices, two and one, split and whole, is the run of one device.
 
-Exact: what is restored. To float32 rounding: what is trained on, since sums over the batch run in
-another order.
+Exact: what is restored. To float32 rounding: what is trained on from the same state, since sums
+over the batch run in another order.
 """
 
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,14 @@ from din_jax.training.measures import COLUMNS
 
 WORKER = Path(__file__).with_name("restored.py")
 FLAGS = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count="
-# Devices and, for each layout on them, how many hold a parameter together: until which step.
-MOVES = ((8, "8:2", "moved"), (2, "1:4,2:6", "moved"), (1, "1:8", "moved,stayed"))
+# Devices and, for each layout on them, the run, how many hold a parameter together, and until
+# which step.
+FIRST, MOVES = (8, "moved:8:2"), ((2, "moved:1:4,moved:2:6"), (1, "moved:1:8,single:1:4"))
 
 
-def call(out: Path, devices: int, layouts: str, runs: str):
+def call(out: Path, devices: int, layouts: str):
     done = subprocess.run(
-        [sys.executable, str(WORKER), str(out), layouts, runs],
+        [sys.executable, str(WORKER), str(out), layouts],
         env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{FLAGS}{devices}"},
         capture_output=True, text=True, timeout=900,
     )  # fmt: skip
@@ -34,6 +36,8 @@ def call(out: Path, devices: int, layouts: str, runs: str):
 @pytest.fixture(scope="module")
 def out(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("restored")
+    call(out, *FIRST)
+    shutil.copytree(out / "moved", out / "single")
     for move in MOVES:
         call(out, *move)
     return out
@@ -64,13 +68,14 @@ def numbers(run: Path) -> dict[tuple[str, str], float]:
 
 @pytest.mark.slow
 def test_it_trains_on_like_one_device(out):
-    expected, got = numbers(out / "stayed"), numbers(out / "moved")
-    assert got.keys() == expected.keys() and ("8", "validation/total") in got
+    """Two steps on two devices of what eight have saved, against the same two on one."""
+    expected, got = numbers(out / "single"), numbers(out / "moved")
+    assert expected.keys() <= got.keys() and ("4", "validation/total") in expected
     for key, value in expected.items():
         # `outside` counts values, one of 6144 is 2e-4; a file holds six digits.
         atol = 1e-3 if key[1].endswith("outside") else 1e-5
         np.testing.assert_allclose(got[key], value, rtol=1e-5, atol=atol, err_msg=str(key))
-    one, other = state(out, "stayed_8"), state(out, "moved_8")
+    one, other = state(out, "single_4"), state(out, "moved_4")
     assert one.keys() == other.keys()
     moments = {name: x for name, x in one.items() if ".mu" in name}
     largest = max(np.abs(x).max() for x in moments.values())
