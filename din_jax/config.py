@@ -119,6 +119,9 @@ class LossConfig:
     # the nets read VGG's
     descriptor_weight: float = setting(1.0, least=0)
     variation_weight: float = setting(0.0, least=0)
+    # factors by which pictures are also compared shrunk, the losses a mean over the sizes: at half
+    # size strokes twice as wide are seen
+    shrink: tuple[int, ...] = setting((), least=2, most=16, length=(0, 4))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,6 +258,12 @@ def _check(c: Config):
             side >= smallest,
             f"config.data.{name} must be at least {smallest} for {m.network}, not {side}.",
         )
+        for factor in c.loss.shrink:
+            _require(
+                side // factor >= SMALLEST_CROP["vgg19"],
+                f"config.loss.shrink={factor} leaves {side // factor} px of config.data.{name}="
+                f"{side}, but VGG-19 needs {SMALLEST_CROP['vgg19']}.",
+            )
     _require(
         c.data.resident or not c.data.kept_crops,
         f"config.data.kept_crops={c.data.kept_crops} keeps crops in memory: set "

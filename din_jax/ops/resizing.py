@@ -1,4 +1,4 @@
-"""Upsampling and pooling of feature maps."""
+"""Upsampling, shrinking and pooling of feature maps."""
 
 import functools
 
@@ -31,6 +31,17 @@ def upsample_bilinear(x: Array, *, halo: bool = False) -> Array:
     if halo:
         check_border(x, 1, halo)
     return _upsample(x, halo)
+
+
+def shrink(x: Array, factor: int) -> Array:
+    """Mean over blocks of `factor` by `factor` pixels: [B, H, W, C] -> [B, H // factor, ...].
+
+    Rows and columns that fill no block are left out.
+    """
+    h, w = (n // factor for n in x.shape[1:3])
+    whole = x[:, : h * factor, : w * factor]
+    blocks = whole.reshape(-1, h, factor, w, factor, x.shape[3])
+    return blocks.mean((2, 4), dtype=wide_type(x)).astype(x.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

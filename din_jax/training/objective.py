@@ -17,6 +17,7 @@ from din_jax.losses import (
 )
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
+from din_jax.ops.resizing import shrink
 from din_jax.ops.preprocessing import Preprocessing
 
 Metrics = dict[str, Array]
@@ -61,15 +62,25 @@ class Objective:
         return (
             f"content {c.content_layers} style {c.style_layers} read {self.read} maps {self.maps} "
             f"gram {bool(c.gram_weight)} of {self.preprocessing}"
+            + (f" shrunk {c.shrink}" if c.shrink else "")
         )
 
     def features(self, vgg: VGGParams, images: Array, layers) -> dict[str, Array]:
         return vgg_features(vgg, self.preprocessing, images, sorted(set(layers)))
 
+    def sizes(self, images: Array) -> list[tuple[str, Array]]:
+        """The images as they are and shrunk by each of `config.loss.shrink`, with what names them."""
+        smaller = [(f"@{factor}", shrink(images, factor)) for factor in self.config.shrink]
+        return [("", images), *smaller]
+
     def content_targets(self, vgg: VGGParams, content: Array) -> Targets:
         """What the loss compares a content with, [B, ...] each; no gradient runs through it."""
-        features = self.features(vgg, content, self.config.content_layers)
-        return jax.lax.stop_gradient({"content": features})
+        c = self.config
+        targets = {
+            f"content{suffix}": self.features(vgg, images, c.content_layers)
+            for suffix, images in self.sizes(content)
+        }
+        return jax.lax.stop_gradient(targets)
 
     def style_targets(self, vgg: VGGParams, style: Array) -> Targets:
         """What the loss compares a style with and the model reads of it; likewise."""
@@ -81,6 +92,11 @@ class Objective:
             targets["maps"] = {name: features[name] for name in self.read}
         if c.gram_weight:
             targets["gram"] = gram_matrices(features, c.style_layers)
+        for suffix, images in self.sizes(style)[1:]:
+            features = self.features(vgg, images, c.style_layers)
+            targets[f"statistics{suffix}"] = style_statistics(features, c.style_layers)
+            if c.gram_weight:
+                targets[f"gram{suffix}"] = gram_matrices(features, c.style_layers)
         return jax.lax.stop_gradient(targets)
 
     def own_targets(self, vgg: VGGParams, content: Array) -> Targets:
@@ -105,11 +121,14 @@ class Objective:
         return jax.vmap(one)(self.seen(vgg, stylized), stylized, targets)
 
     def seen(self, vgg: VGGParams, stylized: Array) -> dict[str, dict]:
-        """What the losses read of stylized images: layer to {"map", "statistics", "gram"}.
+        """What the losses read of stylized images: size to layer to {"map", "statistics", "gram"}.
 
         Each of the three is there where it is read. No map of a style layer leaves VGG, so that
         none has to be kept where it is computed anew.
         """
+        return {suffix: self._seen(vgg, images) for suffix, images in self.sizes(stylized)}
+
+    def _seen(self, vgg: VGGParams, stylized: Array) -> dict[str, dict]:
         c = self.config
 
         def read(layer: str, x: Array) -> dict[str, Any]:
@@ -130,23 +149,33 @@ class Objective:
     ) -> tuple[Array, Metrics]:
         """Total and parts, from what is `seen` of the stylized images."""
         c = self.config
-        maps = {layer: found["map"] for layer, found in seen.items() if "map" in found}
-        parts = {"content": content_loss(maps, targets["content"], c.content_layers)}
-        statistics = {layer: seen[layer]["statistics"] for layer in c.style_layers}
-        parts["style"] = style_loss(statistics, targets["statistics"])
+        metrics: Metrics = {}
+        for suffix, layers in seen.items():
+            metrics |= self._parts(layers, targets, suffix)
+
+        def mean(part: str) -> Array:  # over the sizes
+            return sum(metrics[part + suffix] for suffix in seen) / len(seen)
+
+        total = c.content_weight * mean("content") + c.style_weight * mean("style")
         if c.gram_weight:
-            grams = {layer: seen[layer]["gram"] for layer in c.style_layers}
-            parts["gram"] = gram_loss(grams, targets["gram"])
-        metrics = {
-            f"{part}/{k}": v for part, by_layer in parts.items() for k, v in by_layer.items()
-        }
-        metrics |= {
-            part: sum(by_layer.values()) / len(by_layer) for part, by_layer in parts.items()
-        }
-        total = c.content_weight * metrics["content"] + c.style_weight * metrics["style"]
-        if c.gram_weight:
-            total += c.gram_weight * metrics["gram"]
+            total += c.gram_weight * mean("gram")
         if c.variation_weight:
             metrics["variation"] = total_variation(stylized)
             total += c.variation_weight * metrics["variation"]
         return total, metrics | {"total": total}
+
+    def _parts(self, seen: dict[str, dict], targets: Targets, suffix: str) -> Metrics:
+        """The losses at one size: of every layer, and their mean over layers."""
+        c = self.config
+        maps = {layer: found["map"] for layer, found in seen.items() if "map" in found}
+        parts = {"content": content_loss(maps, targets[f"content{suffix}"], c.content_layers)}
+        statistics = {layer: seen[layer]["statistics"] for layer in c.style_layers}
+        parts["style"] = style_loss(statistics, targets[f"statistics{suffix}"])
+        if c.gram_weight:
+            grams = {layer: seen[layer]["gram"] for layer in c.style_layers}
+            parts["gram"] = gram_loss(grams, targets[f"gram{suffix}"])
+        metrics: Metrics = {}
+        for part, by_layer in parts.items():
+            metrics |= {f"{part}{suffix}/{k}": v for k, v in by_layer.items()}
+            metrics[part + suffix] = sum(by_layer.values()) / len(by_layer)
+        return metrics
