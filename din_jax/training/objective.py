@@ -17,8 +17,8 @@ from din_jax.losses import (
 )
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
-from din_jax.ops.resizing import shrink
 from din_jax.ops.preprocessing import Preprocessing
+from din_jax.ops.resizing import shrink
 
 Metrics = dict[str, Array]
 Targets = dict[str, Any]  # what losses compare with: nested dicts, the batch in front
@@ -69,7 +69,7 @@ class Objective:
         return vgg_features(vgg, self.preprocessing, images, sorted(set(layers)))
 
     def sizes(self, images: Array) -> list[tuple[str, Array]]:
-        """The images as they are and shrunk by each of `config.loss.shrink`, with what names them."""
+        """The images, and shrunk by each of `config.loss.shrink`; with what names each size."""
         smaller = [(f"@{factor}", shrink(images, factor)) for factor in self.config.shrink]
         return [("", images), *smaller]
 
