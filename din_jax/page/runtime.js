@@ -1,27 +1,40 @@
-// Which form of ONNX Runtime Web: WebGPU where there is one, else WebAssembly with as many threads
-// as the page may have.
+// Which form of ONNX Runtime Web: WebGPU where a graphics processor offers it, else WebAssembly with
+// as many threads as the page may have.
 
 const MOST_THREADS = 8;
+const PATIENCE = 30; // seconds, for the smallest picture by WebGPU
 
-/** prefer: "" or "wasm"; probe(runtime): paints something, and throws where that fails
+/** prefer: "", "wasm" or "webgpu"; probe(runtime): paints something, and throws where that fails
  *  -> { ort, name, note, session(bytes) } */
 export async function chooseRuntime(prefer, probe) {
   let why = "asked for";
   if (prefer !== "wasm") {
     const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-    if (adapter) {
+    const asked = prefer === "webgpu";
+    if (!adapter) {
+      why = "this browser offers no WebGPU here";
+    } else if (adapter.info?.isFallbackAdapter && !asked) {
+      why = "WebGPU would compute on the processor here, which is slower"; // a hundred times
+    } else {
       try {
         const gpu = await webgpu();
-        await probe(gpu); // an adapter is no promise that it computes
+        // An adapter is no promise that it computes, or that it ends.
+        await (asked ? probe(gpu) : withinTime(probe(gpu)));
         return gpu;
       } catch (error) {
         why = `WebGPU failed: ${error.message}`;
       }
-    } else {
-      why = "this browser offers no WebGPU here";
     }
   }
   return wasm(why);
+}
+
+function withinTime(promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no picture within ${PATIENCE} s`)), PATIENCE * 1000);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 async function load(bundle, binary) {

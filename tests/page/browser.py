@@ -43,8 +43,11 @@ def serving(folder):
             thread.join()
 
 
-def chromium(profile, *arguments):
-    """A driver of headless Chromium with a profile of its own; skips where there is none."""
+def chromium(profile, *arguments, gpu=False):
+    """A driver of headless Chromium with a profile of its own; skips where there is none.
+
+    With `gpu` it may have a graphics process.
+    """
     selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not program or not driver:
@@ -52,7 +55,8 @@ def chromium(profile, *arguments):
     options = selenium.ChromeOptions()
     options.binary_location = program
     for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage",
+        *([] if gpu else ["--disable-gpu"]),
         "--force-device-scale-factor=1", "--force-color-profile=srgb", "--window-size=1280,1100",
         "--no-first-run", "--disable-background-networking", "--disable-component-update",
         "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
@@ -68,9 +72,9 @@ def chromium(profile, *arguments):
 
 
 @contextlib.contextmanager
-def chromed(profile, *arguments):
+def chromed(profile, *arguments, gpu=False):
     """`chromium`, ended with the block."""
-    driver = chromium(profile, *arguments)
+    driver = chromium(profile, *arguments, gpu=gpu)
     try:
         yield driver
     finally:
