@@ -92,6 +92,13 @@ def run(flags: argparse.Namespace) -> None:
         from din_jax.weights.inception import find_art_inception, find_inception
         from din_jax.weights.lpips import find_lpips
 
+    lpips, inception = find_lpips(flags.lpips), find_inception(flags.inception)
+    if flags.art_inception and lpips is None:
+        raise UserError(
+            f"--art-inception {flags.art_inception} is of no use without LPIPS's weights, the "
+            "other factor of ArtFID: give them by --lpips, or leave it out."
+        )
+    art = None if lpips is None else find_art_inception(flags.art_inception)
     pattern = flags.pattern and check_pattern(flags.pattern)
     keep_programs()
     contents = find_images(flags.content, "content")
@@ -99,8 +106,6 @@ def run(flags: argparse.Namespace) -> None:
     grids = {name: find_pairs(path, contents, styles, pattern) for name, path in folders.items()}
     loss = LossConfig(network="random" if flags.random else "vgg19")
     vgg = vgg19_of(Config(loss=loss), STYLE_LAYERS, flags.vgg)
-    lpips, inception = find_lpips(flags.lpips), find_inception(flags.inception)
-    art = None if lpips is None else find_art_inception(flags.art_inception)
     with Outputs(flags.output) as outputs:
         _refuse_foreign(outputs, flags.overwrite)
         costs = {}

@@ -36,6 +36,7 @@ h1 { line-height: 1.2; }
 h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 .row { display: grid; gap: .75rem; margin: .75rem 0;
   grid-template-columns: repeat(auto-fill, minmax(min(13rem, 42vw), 1fr)); }
+.table { grid-template-columns: repeat(var(--columns), minmax(6rem, 1fr)); overflow-x: auto; }
 figure { margin: 0; }
 img { display: block; width: 100%; height: auto; border-radius: 4px; }
 figcaption, footer { font-size: .85rem; color: var(--soft); }
@@ -81,7 +82,7 @@ def gallery(stylizer, size: int) -> str:
     parts = [
         _section(
             "Styles", "Each is one drawn picture, and known to the model by that alone.",
-            [(picture, name, f"A drawn style: {name}", True) for name, picture in styles.items()],
+            [[(picture, name, f"A drawn style: {name}", True) for name, picture in styles.items()]],
             size,
         )
     ]  # fmt: skip
@@ -89,15 +90,16 @@ def gallery(stylizer, size: int) -> str:
         row = [(content, "content", f"The drawn content: {scene}", True)]
         for name, code in codes.items():
             row.append((stylizer.stylize(content, code), name, f"{scene} painted as {name}", False))
-        parts.append(_section(scene.removeprefix("a ").capitalize(), "", row, size))
+        parts.append(_section(scene.removeprefix("a ").capitalize(), "", [row], size))
     for control in sections(stylizer, size):
-        row = [
-            (picture, caption, f"{control.title}: {caption}", _given(caption, column))
+        rows = [
+            [
+                (picture, caption, f"{control.title}: {caption}", _given(caption, column))
+                for column, (picture, caption) in enumerate(cells)
+            ]
             for cells in control.rows
-            for column, (picture, caption) in enumerate(cells)
-            if caption
         ]
-        parts.append(_section(control.title, "", row, size))
+        parts.append(_section(control.title, "", rows, size))
     return _page(parts, stylizer.loaded)
 
 
@@ -106,17 +108,30 @@ def _given(caption: str, column: int) -> bool:
     return caption.startswith(("content", "mask")) or (caption == "style" and column != 2)
 
 
-def _section(title: str, text: str, row: Sequence[tuple], side: int) -> str:
-    """A heading and its pictures: (picture, caption, alternative text, whether it was given)."""
-    figures = "\n".join(
+def _section(title: str, text: str, rows: Sequence[Sequence[tuple]], side: int) -> str:
+    """A heading and its pictures: (picture, caption, alternative text, whether it was given).
+
+    A single row flows over as many lines as the window asks for; several are a table, in which a
+    picture without a caption is a gap.
+    """
+    columns = max(map(len, rows))
+    gap = (None, "", "", False)
+    cells = [cell for row in rows for cell in (*row, *[gap] * (columns - len(row)))]
+    figures = "\n".join(_figure(*cell, side) for cell in cells)
+    text = f"<p>{html.escape(text)}</p>" if text else ""
+    table = f' table" style="--columns: {columns}' if len(rows) > 1 else ""
+    return (
+        f'<section><h2>{html.escape(title)}</h2>{text}\n<div class="row{table}">\n{figures}\n'
+        "</div></section>"
+    )
+
+
+def _figure(picture: np.ndarray | None, caption: str, told: str, given: bool, side: int) -> str:
+    if not caption:
+        return "<span></span>"
+    return (
         f"<figure{' class=given' if given else ''}>{_image(picture, told, side)}"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for picture, caption, told, given in row
-    )
-    text = f"<p>{html.escape(text)}</p>" if text else ""
-    return (
-        f'<section><h2>{html.escape(title)}</h2>{text}\n<div class="row">\n{figures}\n</div>'
-        "</section>"
     )
 
 

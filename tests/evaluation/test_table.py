@@ -165,6 +165,7 @@ def test_a_model_and_a_folder_stand_in_one_table(
         (["--outputs", "a/b=c"], "--outputs takes NAME=PATH"),
         (["--outputs", "A=x", "--checkpoint", "a=y"], "two programs named 'A'"),
         (["--outputs", "A=nowhere"], "there is no folder 'nowhere'"),
+        (["--outputs", "A=.", "--random", "--art-inception", "x"], "of no use without LPIPS's"),
     ],
 )
 def test_a_mistake_is_one_sentence(sides, tmp_path, capsys, arguments, words):

@@ -1,4 +1,4 @@
-"""WebGPU as software computes it: slow, hence not chosen, and the engine's pictures when asked for."""
+"""WebGPU as software computes it: slow, hence not chosen; when asked for, the engine's pictures."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ def opened(site, tmp_path_factory):
     with chromed(tmp_path_factory.mktemp("profile"), *SOFTWARE, gpu=True) as driver:
         if not driver.execute_async_script(
             "const done = arguments[0];"
-            "Promise.resolve(navigator.gpu?.requestAdapter()).then((a) => done(!!a), () => done(false));"
+            "Promise.resolve(navigator.gpu?.requestAdapter())"
+            ".then((adapter) => done(!!adapter), () => done(false));"
         ):
             pytest.skip("this Chromium has no software adapter")
         yield Page(driver)

@@ -3,6 +3,7 @@
 import base64
 import html.parser
 import io
+import re
 import types
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_a_frame_is_around_what_was_given_alone(tags):
             data = base64.b64decode(attributes["src"].partition(",")[2])
             plain.append(np.ptp(np.asarray(Image.open(io.BytesIO(data)))) == 0)
     assert any(framed) and framed == [not x for x in plain]
+
+
+def test_rows_of_a_control_stay_rows(page):
+    """Four styles mixed: six columns, the first and last empty but for the corners."""
+    section = page.split("<h2>Interpolation of four styles</h2>")[1].split("</section>")[0]
+    cells = re.findall("<(figure|span)", section)
+    assert 'class="row table" style="--columns: 6"' in section and len(cells) == 4 * 6
+    assert [i for i, cell in enumerate(cells) if cell == "span"] == [6, 11, 12, 17]
 
 
 def test_it_is_readable_on_a_phone(page, tags):
