@@ -84,5 +84,22 @@ def find_pairs(
     return pairs
 
 
+def named(arguments: Sequence[str], flag: str) -> dict[str, str]:
+    """NAME=PATH arguments by name.
+
+    Raises:
+      UserError: one has no name, or one that is no folder's, or two have the same.
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        if not (equals and name.strip() and path.strip()) or set(name) & set('/\\:*?"<>|'):
+            raise UserError(f"{flag} takes NAME=PATH, as {flag} DIN=runs/din, not {argument!r}.")
+        if name.casefold() in map(str.casefold, found):
+            raise UserError(f"{flag} has two programs named {name!r}; give each its own name.")
+        found[name] = path
+    return found
+
+
 def _folded(name: str) -> str:
     return re.sub(r"\s+", " ", name).casefold()

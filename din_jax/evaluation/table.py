@@ -20,6 +20,7 @@ from pathlib import Path
 
 from din_jax.command_line import Parser, check_least
 from din_jax.errors import UserError, exit_status, loading
+from din_jax.evaluation.folders import find_pairs, named
 from din_jax.memory import keep_freed_memory
 
 FILES = ("table.md", "table.csv", "pairs.csv", "table.html")
@@ -56,23 +57,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     flags = parser.parse_args(arguments)
     check_least(flags, size=32, limit=1, draws=100)
     return flags
-
-
-def named(arguments: Sequence[str], flag: str) -> dict[str, str]:
-    """NAME=PATH arguments by name.
-
-    Raises:
-      UserError: one has no name, or one that is no folder's, or two have the same.
-    """
-    found: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, path = argument.partition("=")
-        if not (equals and name.strip() and path.strip()) or set(name) & set('/\\:*?"<>|'):
-            raise UserError(f"{flag} takes NAME=PATH, as {flag} DIN=runs/din, not {argument!r}.")
-        if name.casefold() in map(str.casefold, found):
-            raise UserError(f"{flag} has two programs named {name!r}; give each its own name.")
-        found[name] = path
-    return found
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -129,7 +113,6 @@ def paint(
     model: str, contents: Sequence[Path], styles: Sequence[Path], folder: Path, flags
 ) -> tuple[list, dict[str, float]]:
     """A model's pictures of all pairs, in `folder`, and what one of them costs."""
-    from din_jax.evaluation.folders import find_pairs
     from din_jax.evaluation.pairs import evaluate_pairs
     from din_jax.inference.engine import Engine
     from din_jax.weights.models import load_model

@@ -1,6 +1,8 @@
 """What a model paints where the content shows nothing: whose texture is on flat pictures?
 
 python -m din_jax.evaluation.texture MODEL [MODEL ...] --style paintings --output flat.png
+python -m din_jax.evaluation.texture --draw FOLDER      leaves the flat pictures for other programs,
+                                                        whose results --outputs NAME=FOLDER takes
 
 Gray, three colors (both with a camera's noise: a convolution of a constant is a constant) and a
 soft gradient are painted in every style. A flat area has no strokes of its own, so what is there is
@@ -36,7 +38,8 @@ from din_jax.data.sheets import image_grid
 from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.compare import heading, warn
 from din_jax.evaluation.curves import run_labels
-from din_jax.evaluation.pictures import find_images, read_images
+from din_jax.evaluation.folders import check_pattern, find_pairs, named
+from din_jax.evaluation.pictures import find_images, names_of, read_images, read_picture
 from din_jax.inference.engine import Engine
 from din_jax.memory import keep_freed_memory
 from din_jax.weights.models import load_model
@@ -157,9 +160,48 @@ def paint(engine: Engine, flats: Sequence[np.ndarray], style: np.ndarray) -> lis
     return engine.stylize(flats, engine.encode_style([style]))
 
 
+def painted_by_others(
+    folder: str, styles: Sequence[Path], size: int, pattern: str
+) -> list[list[np.ndarray]]:
+    """Per style another program's flat pictures, found by their names (`folders.find_pairs`).
+
+    Raises:
+      UserError: one of them is missing or no picture.
+    """
+    names = [Path(name) for name in flat_pictures(size)]
+    grid = find_pairs(folder, names, styles, pattern)
+    for name, row in zip(names, grid, strict=True):
+        for style, path in zip(styles, row, strict=True):
+            if path is None:
+                raise UserError(
+                    f"'{folder}' has no picture of {name} in the style of {style.stem}: paint all "
+                    "pictures of --draw in every style."
+                )
+    return [[read_picture(path, size) for path in column] for column in zip(*grid, strict=True)]
+
+
+def draw(folder: Path, size: int, overwrite: bool) -> None:
+    """Writes the flat pictures."""
+    paths = {folder / f"{name}.png": image for name, image in flat_pictures(size).items()}
+    for path in paths:
+        require_new(path, overwrite)
+    for path, image in paths.items():
+        print(save_image(path, image))
+
+
 def run(flags: argparse.Namespace) -> None:
     check_least(flags, " pixels", size=2 * TILE)
     check_least(flags, limit=2)
+    folders = named(flags.outputs, "--outputs")
+    pattern = flags.pattern and check_pattern(flags.pattern)
+    if flags.draw:
+        draw(Path(flags.draw), flags.size, flags.overwrite)
+    if not flags.models and not folders:
+        if flags.draw:
+            return
+        raise UserError("there is nothing to measure: give models or --outputs.")
+    if not flags.style or not flags.output:
+        raise UserError("--style and --output are needed, to say what is painted and shown.")
     require_new(flags.output, flags.overwrite)
     keep_freed_memory()
     paths = find_images(flags.style, "style")
@@ -167,14 +209,23 @@ def run(flags: argparse.Namespace) -> None:
     if len(styles) < 2:
         raise UserError("textures are compared between styles: give a folder of two or more.")
     flats = flat_pictures(flags.size)
+    used = {style.name for style in styles}
+    paths = [path for path, name in zip(paths, names_of(paths), strict=True) if name in used]
+    others = {
+        name: painted_by_others(folder, paths, flags.size, pattern)
+        for name, folder in folders.items()
+    }
     labels = run_labels(flags.models)
-    width = max(len(label) for label in (*labels, "model"))
+    width = max(map(len, (*labels, *others, "model")))
     names = [field.name for field in dataclasses.fields(Texture)]
     print(f"{'model':{width}}  " + "  ".join(name.replace("_", " ") for name in names))
     titles, columns = [""], [[heading(s.name) if flags.names else s.image for s in styles]]
-    for label, where in zip(labels, flags.models, strict=True):
-        engine = Engine(load_model(where, vgg=flags.vgg), batch=1, style_size=flags.size)
-        painted = [paint(engine, list(flats.values()), style.image) for style in styles]
+    for label, where in zip((*labels, *others), (*flags.models, *[""] * len(others)), strict=True):
+        if where:
+            engine = Engine(load_model(where, vgg=flags.vgg), batch=1, style_size=flags.size)
+            painted = [paint(engine, list(flats.values()), style.image) for style in styles]
+        else:
+            painted = others[label]
         found = measure(painted, [style.image for style in styles])
         cells = [f"{getattr(found, name):{len(name)}.3f}" for name in names]
         print(f"{label:{width}}  " + "  ".join(cells), flush=True)
@@ -187,10 +238,14 @@ def run(flags: argparse.Namespace) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("models", nargs="+", help="included models, model files or run directories")
-    add("--style", required=True, help="folder of pictures")
-    add("--output", required=True, help="sheet to write, .png or .jpg")
-    add("--overwrite", action="store_true", help="replace the sheet if it is there")
+    add("models", nargs="*", help="included models, model files or run directories")
+    add("--style", default="", help="folder of pictures")
+    add("--output", default="", help="sheet to write, .png or .jpg")
+    add("--overwrite", action="store_true", help="replace the files if they are there")
+    add("--draw", default="", metavar="FOLDER", help="write the flat pictures there")
+    add("--outputs", action="append", default=[], metavar="NAME=FOLDER",
+        help="another program's pictures of them in every style; may be given again")
+    add("--pattern", default="", help="what it calls them, as '{content}_stylized_{style}'")
     add("--size", type=int, default=256, help="side of all pictures, pixels")
     add("--limit", type=int, default=16, help="most styles, the first ones")
     add("--names", action="store_true", help="of the styles, not the pictures themselves")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from din_jax.data.decoding import load_image, save_image
+from din_jax.evaluation.pictures import read_picture
 from din_jax.evaluation.texture import (
     TILE,
     fine_part,
@@ -11,9 +12,12 @@ from din_jax.evaluation.texture import (
     main,
     measure,
     overlap,
+    paint,
     peak,
     spectrum,
 )
+from din_jax.inference.engine import Engine
+from din_jax.weights.models import load_model
 
 SIDE = 192
 
@@ -86,3 +90,29 @@ def test_command_prints_a_row_per_model_and_draws_a_row_per_style(model_file, tm
     assert load_image(out).shape[0] > 2 * 128
     assert main([str(model_file), *flags[:-1], "100"]) == 2
     assert "--size must be at least 128" in capsys.readouterr().err
+
+
+def test_other_programs_pictures_are_measured_as_models_are(model_file, tmp_path, capsys):
+    """What the model painted, given back as another program's, has the model's own numbers."""
+    for name in ("a", "b"):
+        save_image(tmp_path / "styles" / f"{name}.png", noise(ord(name)))
+    flats, theirs, size = tmp_path / "flats", tmp_path / "theirs", ["--size", "128"]
+    assert main(["--draw", str(flats), *size]) == 0
+    drawn = {path.stem: load_image(path) for path in flats.iterdir()}
+    assert drawn.keys() == flat_pictures(128).keys()
+    engine = Engine(load_model(model_file), batch=1, style_size=128)
+    for name in ("a", "b"):
+        style = read_picture(tmp_path / "styles" / f"{name}.png", 128)
+        for flat, image in zip(drawn, paint(engine, list(drawn.values()), style), strict=True):
+            save_image(theirs / f"{flat}_by_{name}.png", image)
+    flags = ["--style", str(tmp_path / "styles"), "--output", str(tmp_path / "sheet.png"), *size]
+    others = ["--outputs", f"them={theirs}", "--pattern", "{content}_by_{style}"]
+    capsys.readouterr()
+    assert main([str(model_file), *others, *flags]) == 0
+    _, ours, other, _ = capsys.readouterr().out.splitlines()
+    assert other.split()[0] == "them" and ours.split()[1:] == other.split()[1:]
+
+    (theirs / "gray_by_b.png").unlink()
+    assert main([*others, *flags, "--overwrite"]) == 2
+    assert "no picture of gray in the style of b" in capsys.readouterr().err
+    assert main(["--draw", str(flats), *size]) == 2 and main(flags) == 2

@@ -105,10 +105,9 @@ def run(flags: argparse.Namespace) -> None:
         os.environ.setdefault("XLA_FLAGS", COMPILED_QUICKLY)  # before JAX is imported
     # Imported here, so that --help and wrong flags answer at once.
     with loading():
-        from din_jax.evaluation.folders import check_pattern
+        from din_jax.evaluation.folders import check_pattern, named
         from din_jax.evaluation.paper.bench import Bench
         from din_jax.evaluation.paper.findings import names_of, write
-        from din_jax.evaluation.table import named
         from din_jax.inference.cache import keep_programs
         from din_jax.ops.forms import default_form
 
