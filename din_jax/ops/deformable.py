@@ -31,7 +31,6 @@ as XLA on CPU states it, for the result and for result and all gradients:
 
 import functools
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,22 +38,11 @@ from jax import Array, lax
 
 from din_jax.ops import sampling
 from din_jax.ops.columns import product, product_gradient
+from din_jax.ops.deformable_grid import Grid, row_blocks
 from din_jax.ops.forms import by_platform
 from din_jax.ops.widening import wide_type, widen
 
 FORMS = ("taps", "im2col")
-
-
-class _Grid(NamedTuple):
-    """Where the taps of an undisturbed convolution lie, and how they are computed."""
-
-    side: int
-    stride: int
-    dilation: int
-    groups: int  # offset groups
-    steps: int  # with K * K / steps taps each
-    blocks: int  # of the output's rows
-    rows: int  # of a block
 
 
 def deformable_conv(
@@ -107,8 +95,8 @@ def deformable_conv(
     kernel = kernel.reshape(*image, steps, side**2 // steps, per_group, out)
     kernel = kernel.swapaxes(0, 1) if image else kernel
     on_cpu, elsewhere = (
-        _Grid(side, stride, dilation, groups, steps, blocks, -(-height // blocks))
-        for blocks in _blocks(rows_at_a_time, batch, height, columns)
+        Grid(side, stride, dilation, groups, steps, blocks, -(-height // blocks))
+        for blocks in row_blocks(rows_at_a_time, batch, height, columns)
     )
     if on_cpu == elsewhere:
         y = _in_whole_blocks(x, offsets, mask, kernel, grid=on_cpu)
@@ -122,7 +110,7 @@ def deformable_conv(
 
 
 def _in_whole_blocks(
-    x: Array, offsets: Array, mask: Array | None, kernel: Array, grid: _Grid
+    x: Array, offsets: Array, mask: Array | None, kernel: Array, grid: Grid
 ) -> Array:
     """`_by_block` for any number of rows: the last block is filled up, and the filling cut off."""
     height = offsets.shape[1]
@@ -132,16 +120,16 @@ def _in_whole_blocks(
     return _by_block(x, offsets, mask, kernel, grid)[:, :height]
 
 
-def _on_cpu(*arrays: Array | None, grids: tuple[_Grid, _Grid]) -> Array:
+def _on_cpu(*arrays: Array | None, grids: tuple[Grid, Grid]) -> Array:
     return _in_whole_blocks(*arrays, grids[0])
 
 
-def _elsewhere(*arrays: Array | None, grids: tuple[_Grid, _Grid]) -> Array:
+def _elsewhere(*arrays: Array | None, grids: tuple[Grid, Grid]) -> Array:
     return _in_whole_blocks(*arrays, grids[1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _by_block(x: Array, offsets: Array, mask: Array | None, kernel: Array, grid: _Grid) -> Array:
+def _by_block(x: Array, offsets: Array, mask: Array | None, kernel: Array, grid: Grid) -> Array:
     """The sum over the steps' taps, block of rows by block of rows.
 
     Args:
@@ -159,14 +147,14 @@ def _by_block(x: Array, offsets: Array, mask: Array | None, kernel: Array, grid:
     def add_block(y, block):
         def add_step(part, step):
             index, (offsets, mask), kernel = step
-            origin = _origin(grid, block, index, width, offsets.shape)
+            origin = grid.origin(block, index, width, offsets.shape)
             columns = _columns(x, sampling.corners(x.shape, offsets, origin, mask), offsets.shape)
             return part + product(columns, kernel, kept), None
 
         part = jnp.zeros((batch, grid.rows * width, kernel.shape[-1]), kept)
-        steps = (jnp.arange(grid.steps), _steps_of(grid, offsets, mask, block), kernel)
+        steps = (jnp.arange(grid.steps), grid.steps_of(offsets, mask, block), kernel)
         part, _ = lax.scan(add_step, part, steps)
-        return _put_rows(grid, y, part.astype(x.dtype), block), None
+        return grid.put_rows(y, part.astype(x.dtype), block), None
 
     y = jnp.zeros((batch, height, width, kernel.shape[-1]), x.dtype)
     return lax.scan(add_block, y, jnp.arange(grid.blocks))[0]
@@ -184,11 +172,11 @@ def _by_block_backward(grid, saved, gradient):
     kept = wide_type(x, all_offsets)
 
     def add_block(totals, block):
-        to_y = _rows(grid, gradient, block).reshape(batch, grid.rows * width, kernels.shape[-1])
+        to_y = grid.rows_of(gradient, block).reshape(batch, grid.rows * width, kernels.shape[-1])
 
         def add_step(to_x, step):
             index, (offsets, mask), kernel = step
-            origin = _origin(grid, block, index, width, offsets.shape)
+            origin = grid.origin(block, index, width, offsets.shape)
             pixels = sampling.corners(x.shape, offsets, origin, mask)
             columns = _columns(x, pixels, offsets.shape)
             to_columns, to_kernel = product_gradient(columns, kernel, to_y)
@@ -197,10 +185,10 @@ def _by_block_backward(grid, saved, gradient):
             return sampling.add(to_x, pixels, values), (to_moves, to_kernel.astype(kept))
 
         to_x, to_moves, to_kernels = totals
-        steps = (jnp.arange(grid.steps), _steps_of(grid, all_offsets, all_masks, block), kernels)
+        steps = (jnp.arange(grid.steps), grid.steps_of(all_offsets, all_masks, block), kernels)
         to_x, (parts, added) = lax.scan(add_step, to_x, steps)
         parts = jax.tree.map(lambda v: jnp.moveaxis(v, (0, 3), (3, 4)), parts)
-        to_moves = jax.tree.map(lambda v, part: _put_rows(grid, v, part, block), to_moves, parts)
+        to_moves = jax.tree.map(lambda v, part: grid.put_rows(v, part, block), to_moves, parts)
         return (to_x, to_moves, to_kernels + added), None
 
     totals = (
@@ -215,56 +203,6 @@ def _by_block_backward(grid, saved, gradient):
 
 
 _by_block.defvjp(_by_block_forward, _by_block_backward)
-
-
-def _rows(grid: _Grid, values: Array, block: Array) -> Array:
-    return lax.dynamic_slice_in_dim(values, block * grid.rows, grid.rows, 1)
-
-
-def _put_rows(grid: _Grid, values: Array, part: Array, block: Array) -> Array:
-    part = part.reshape(values.shape[0], grid.rows, *values.shape[2:]).astype(values.dtype)
-    return lax.dynamic_update_slice_in_dim(values, part, block * grid.rows, 1)
-
-
-def _steps_of(grid: _Grid, offsets: Array, mask: Array | None, block: Array):
-    """A block of both: [steps, B, N, taps of a step, offset groups, (2)], N its points."""
-
-    def pick(values, *last):
-        taps = grid.side**2 // grid.steps
-        values = _rows(grid, values, block)
-        points = (values.shape[0], values.shape[1] * values.shape[2])
-        values = values.reshape(*points, grid.groups, grid.steps, taps, *last)
-        return jnp.moveaxis(values, (3, 4), (0, 3))
-
-    return pick(offsets, 2), None if mask is None else pick(mask)
-
-
-def _blocks(rows: int | None, batch: int, height: int, columns: int) -> tuple[int, int]:
-    """How many blocks of rows, on CPU and elsewhere: by default one, on CPU as stay in its cache.
-
-    That is 8192 points of all images, half the time of one block: 45 against 94 ms for
-    [1, 256, 256, 32], 180 against 350 for the gradients. Sizes unknown while tracing get one block.
-    """
-    if rows is not None:
-        return (-(-height // rows),) * 2
-    if not all(isinstance(size, int) for size in (batch, height, columns)):
-        return 1, 1
-    rows = max(1, 8192 // max(1, batch * columns))
-    return -(-height // rows), 1
-
-
-def _origin(grid: _Grid, block: Array, step: Array, width: int, shape: tuple[int, ...]) -> Array:
-    """Undisturbed points of a step, int32 [1, N, taps, 1, 2]; `shape` is that of its offsets."""
-    _, points, taps, _, _ = shape
-    point = jnp.arange(points, dtype=jnp.int32)[:, None]
-    tap = step.astype(jnp.int32) * taps + jnp.arange(taps, dtype=jnp.int32)[None]
-    pixel = (block.astype(jnp.int32) * grid.rows + point // width, point % width)
-    moved = (tap // grid.side, tap % grid.side)
-    axes = [
-        grid.stride * start + grid.dilation * (index - grid.side // 2)
-        for start, index in zip(pixel, moved, strict=True)
-    ]
-    return jnp.stack(axes, -1)[None, :, :, None]
 
 
 def _columns(x: Array, pixels: sampling.Corners, shape: tuple[int, ...]) -> Array:
