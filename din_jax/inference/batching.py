@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from din_jax.errors import UserError
 from din_jax.inference.pictures import round_up
@@ -77,3 +79,22 @@ def check_images(images: Sequence[np.ndarray] | np.ndarray, what: str) -> list[n
                 f"{dtype} {list(shape)}; convert it first."
             )
     return [np.asarray(image) for image in images]
+
+
+def placement(devices: Sequence[jax.Device] | None) -> tuple[Callable, Callable]:
+    """Functions that put a batch, and what all of it shares, on devices; None leaves both."""
+    if devices is None:
+        return (lambda x: x), (lambda tree: tree)
+    mesh = Mesh(np.asarray(devices), ("data",))
+    batch, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+    return (lambda x: jax.device_put(x, batch)), (lambda tree: jax.device_put(tree, whole))
+
+
+def one_of(statistics: Any, row: int) -> Any:
+    """Those of one picture of a batch; running ones are one for the whole batch."""
+    return jax.tree.map(lambda x: np.asarray(x[min(row, len(x) - 1)])[None], statistics)
+
+
+def stacked(statistics: Sequence[Any]) -> Any:
+    """Statistics of several contents as those of one batch."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *statistics)

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from din_jax.config import PRODUCTS, SMALLEST_SIDE
 from din_jax.errors import UserError
@@ -16,6 +14,9 @@ from din_jax.inference.batching import (
     batches_by,
     check_images,
     fill_up,
+    one_of,
+    placement,
+    stacked,
 )
 from din_jax.inference.codes import checked_mixture, join_codes, take_codes
 from din_jax.inference.fold import for_inference
@@ -102,7 +103,7 @@ class Engine:
         config = loaded.config.model
         # VGG's decoder returns multiples of 8: what its pools drop it cannot restore.
         self._multiple = 8 if config.network == "vgg19" else 1
-        self._sharded, place = _placement(devices)
+        self._sharded, place = placement(devices)
         graph, state = nnx.split(for_inference(loaded.model, products))
         self._state = place(nnx.to_pure_dict(state))  # plain dicts: dispatch is ten times faster
         self._encode = CompiledCache(lambda *args: programs.encode(graph, *args), cache)
@@ -182,9 +183,9 @@ class Engine:
         for indices, _, arguments in self._batches(frames, whole, code):
             moments = jax.device_get(self._measure(*arguments))
             for row, i in enumerate(indices):
-                found[i] = _row(moments, row)
+                found[i] = one_of(moments, row)
         for i, side in large.items():
-            found[i] = _row(self._tiler.measure(frames[i], take_codes(code, [i]), side), 0)
+            found[i] = one_of(self._tiler.measure(frames[i], take_codes(code, [i]), side), 0)
         return found
 
     def stylize(
@@ -237,7 +238,7 @@ class Engine:
         changed = np.zeros(len(frames))
         large, whole = self._tiler.choose(frames, tile)
         for indices, filled, arguments in self._batches(frames, whole, code):
-            given = statistics and _stacked([statistics[i] for i in filled])
+            given = statistics and stacked([statistics[i] for i in filled])
             images, counts = jax.device_get(self._stylize(*arguments, given))
             for i, image, count in zip(indices, images, counts, strict=False):
                 rows, columns = (slice(*part) for part in frames[i].whole().own)
@@ -295,22 +296,3 @@ class Engine:
     def prepare_style(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
         """A style image as the model sees it (`pictures.prepare_style`); None is `style_size`."""
         return prepare_style(image, self.style_size if size is None else size)
-
-
-def _placement(devices: Sequence[jax.Device] | None):
-    """Functions that put a batch, and what all of it shares, on devices."""
-    if devices is None:
-        return (lambda x: x), (lambda tree: tree)
-    mesh = Mesh(np.asarray(devices), ("data",))
-    batch, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
-    return (lambda x: jax.device_put(x, batch)), (lambda tree: jax.device_put(tree, whole))
-
-
-def _row(statistics: ContentStatistics, row: int) -> ContentStatistics:
-    """Those of one picture of a batch; running ones are one for the whole batch."""
-    return jax.tree.map(lambda x: np.asarray(x[min(row, len(x) - 1)])[None], statistics)
-
-
-def _stacked(statistics: Sequence[ContentStatistics]) -> ContentStatistics:
-    """Statistics of several contents as those of one batch."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *statistics)
