@@ -36,8 +36,8 @@ LOSS = "loss"
 # What is no longer kept is moved there first: a process that is killed while it removes a folder
 # leaves a half, which under its own name would pass for a damaged checkpoint.
 REMOVED = "removed"
-# Orbax lets each device that holds a copy write a part of it, for which a program is compiled for
-# each shape and part: seconds of eight devices' first save. Parts of less than this are not worth it.
+# Orbax lets each device that holds a copy write a part of it, and compiles a program for each shape
+# and part: seconds of eight devices' first save. Parts of fewer bytes than this are not worth it.
 LEAST_PART = 2**20
 
 
