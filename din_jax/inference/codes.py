@@ -22,7 +22,10 @@ def take_codes(code: Mixture, indices: Sequence[int] | np.ndarray) -> Mixture:
     chosen = np.asarray(indices)
 
     def pick(x, axis: int = 0):
-        own = chosen if x.shape[axis] > 1 else 0 * chosen
+        count = x.shape[axis]
+        own = chosen if count > 1 else 0 * chosen
+        if np.array_equal(own, np.arange(count)):
+            return x  # an array of JAX is indexed in a millisecond, and a code has many
         return x[(slice(None),) * axis + (own,)]
 
     if isinstance(code, Blend):
@@ -35,6 +38,8 @@ def take_codes(code: Mixture, indices: Sequence[int] | np.ndarray) -> Mixture:
 
 def join_codes(codes: Sequence[StyleCode]) -> StyleCode:
     """Several codes as one, in order."""
+    if len(codes) == 1:
+        return codes[0]
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *codes)
 
 

@@ -71,7 +71,7 @@ class Steps:
         return new, sums, done + moved.astype(done.dtype), i + 1
 
     def _loop(self, state: TrainState, count: Array, *rest) -> Result:
-        zero = jnp.zeros((), jnp.int32)
+        zero = _zero(state)
 
         def unfinished(carry: Carry) -> Array:
             *_, done, i = carry
@@ -85,7 +85,13 @@ class Steps:
         """(name, shape and type) of each metric."""
 
         def metrics(state, taken, arrays, vgg, frozen):
-            batch = self.draw(arrays, taken, jnp.zeros((), jnp.int32), state.step)
-            return self.step(state, batch, vgg, frozen, allowed=jnp.ones((), bool))[1]
+            i = _zero(state)
+            batch = self.draw(arrays, taken, i, state.step)
+            return self.step(state, batch, vgg, frozen, allowed=i == i)[1]
 
         return jax.eval_shape(metrics, *arguments).items()
+
+
+def _zero(state: TrainState) -> Array:
+    """int32 0 on the state's mesh: with one on none the step would be traced a second time."""
+    return state.step * 0

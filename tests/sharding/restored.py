@@ -21,6 +21,7 @@ from din_jax.ops.forms import default_form  # noqa: E402
 from din_jax.training.checkpoints import Checkpoints  # noqa: E402
 from din_jax.training.loop import Trainer  # noqa: E402
 
+PROGRAMS = {}  # by layout, so that the second run in it compiles none
 WORKER = runpy.run_path(str(Path(__file__).with_name("worker.py")))
 
 
@@ -30,6 +31,8 @@ def go_on(out: Path, run: str, fsdp: int, steps: int):
         config.train, steps=steps, fsdp=fsdp, shard=("kernel$",), validate_every=2
     )
     trainer = Trainer(dataclasses.replace(config, train=train), out / run)
+    programs = PROGRAMS.setdefault(fsdp, (trainer._steps, trainer.validate))
+    trainer._steps, trainer.validate = programs
     checkpoints = Checkpoints(out / run, trainer.config)
     if checkpoints.latest() is not None:
         state = checkpoints.restore(trainer.abstract, trainer.feed.iterator)
@@ -45,6 +48,7 @@ def go_on(out: Path, run: str, fsdp: int, steps: int):
 
 
 if __name__ == "__main__":
+    WORKER["share_random_features"]()
     for each in sys.argv[2].split(","):
         name, *numbers = each.split(":")
         go_on(Path(sys.argv[1]), name, *map(int, numbers))

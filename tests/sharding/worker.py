@@ -4,6 +4,7 @@ python worker.py OUT RULE,RULE          writes OUT/RULE.json (layout), .npz (sta
 python worker.py OUT RULE PORT PROCESS  one of two processes: OUT/PROCESS.json and _batch.npz
 """
 
+import functools
 import json
 import runpy
 import sys
@@ -19,6 +20,7 @@ from din_jax.config import Config  # noqa: E402
 from din_jax.data.pairs import make_batches  # noqa: E402
 from din_jax.ops.forms import default_form  # noqa: E402
 from din_jax.training.loop import Trainer  # noqa: E402
+from din_jax.weights import choose  # noqa: E402
 
 TINY = runpy.run_path(str(ROOT / "tests/training/tiny.py"))["TINY"]
 
@@ -39,11 +41,17 @@ def settings(rule: str) -> Config:
     values["optim"]["warmup"] = 100
     values["model"]["residuals"] = 0
     values["train"] |= {"steps": 2, "batch": 8, "validate_every": 2}
-    if rule == "adain":  # without style encoder and nets: the quickest to compile
-        values["model"] |= {"code": "adain", "style_encoder": "content"}
+    if rule == "adain":  # without style encoder and nets, a loss of one layer: compiled soonest
+        values["model"] |= {"code": "adain", "style_encoder": "content", "levels": 1}
+        values["loss"] |= {"content_layers": ["relu1_1"], "style_layers": ["relu1_1"]}
     else:
         values["train"] |= LAYOUTS.get(rule, {})
     return Config.from_dict(values)
+
+
+def share_random_features():
+    """The loss network of a seed, made once for all trainers of this process."""
+    choose.random_vgg19 = functools.cache(choose.random_vgg19)
 
 
 def flat(tree) -> dict[str, np.ndarray]:
@@ -85,6 +93,7 @@ def train(out: Path, rule: str, name: str):
 
 
 if __name__ == "__main__":
+    share_random_features()
     folder, rules = Path(sys.argv[1]), sys.argv[2].split(",")
     if len(sys.argv) > 3:
         port, process = sys.argv[3], int(sys.argv[4])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from din_jax.training.calls import Steps
+from din_jax.training.mesh import make_mesh, replicated
 from din_jax.training.state import TrainState
 
 
@@ -48,6 +49,22 @@ def test_another_count_is_the_same_program(steps):
     for count in (1, 4, 2):
         state, _, _ = steps(state, count, taken, arrays, {}, {})
     assert int(state.step) == 7 and steps.compilations == 1
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_a_step_is_traced_once(loop):
+    """On a mesh, as a trainer's is: tracing a whole update takes seconds."""
+    traced, whole = [], replicated(make_mesh())
+
+    def counted(*arguments, **options):
+        traced.append(1)
+        return step(*arguments, **options)
+
+    arrays, taken, state = jax.device_put((jnp.ones((10, 2)), jnp.zeros((5, 2)), start()), whole)
+    steps = Steps(counted, draw, whole, whole, loop=loop)
+    for _ in range(2):
+        state, _, _ = steps(state, 2, taken, arrays, {}, {})
+    assert int(state.step) == 4 and len(traced) == 1
 
 
 def test_nothing_happens_after_a_step_that_is_not_finite(steps):
