@@ -65,6 +65,8 @@ def check() -> None:
         raise UserError(
             f"--coordinator must be HOST:PORT, such as 10.0.0.1:8476, not {_COORDINATOR.value!r}."
         )
+    if by_hand["processes"] < 1:
+        raise UserError(f"--processes must be at least 1, not {by_hand['processes']}.")
     if not 0 <= by_hand["process"] < by_hand["processes"]:
         raise UserError(
             f"--process must be 0 to --processes - 1, but is {by_hand['process']} of "

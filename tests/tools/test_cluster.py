@@ -60,6 +60,7 @@ def test_a_cluster_is_left_to_jax_to_detect(joining):
         ({"coordinator": "localhost"}, "must be HOST:PORT.*not 'localhost'"),
         ({"coordinator": ":8476"}, "must be HOST:PORT"),
         ({"coordinator": "localhost:70000"}, "must be HOST:PORT"),
+        ({"processes": 0, "process": 0}, "--processes must be at least 1, not 0"),
         ({"process": 2}, "must be 0 to --processes - 1, but is 2 of 2"),
         ({"process": -1}, "must be 0 to --processes - 1, but is -1 of 2"),
     ],
