@@ -125,7 +125,7 @@ def make_batches(
     if config.workers > 0:
         _parse_absl_flags()
         options = grain.MultiprocessingOptions(
-            num_workers=config.workers, per_worker_buffer_size=max(1, config.prefetch // 8)
+            num_workers=config.workers, per_worker_buffer_size=buffered(config)
         )
         batches = batches.mp_prefetch(options, functools.partial(_end_with, os.getpid()))
     return batches
@@ -203,6 +203,11 @@ def source_of(config: DataConfig, kind: str, split: str, styles: Sequence[str] =
             f"0 or data.{kind}_validation to a source."
         )
     return part
+
+
+def buffered(config: DataConfig) -> int:
+    """Batches that each decoding process holds ready for the run's, beside those it has ahead."""
+    return max(1, config.prefetch // 8)
 
 
 def crop_side(config: DataConfig, kind: str) -> int:

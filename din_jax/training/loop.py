@@ -27,7 +27,7 @@ from din_jax.training.mesh import (
 )
 from din_jax.training.objective import Objective
 from din_jax.training.optimizer import make_optimizer
-from din_jax.training.page import note_start, write_page
+from din_jax.training.page import leave_page, note_start
 from din_jax.training.reports import Reports, Window, finite
 from din_jax.training.rows import with_rows
 from din_jax.training.schedule import rows_of_the_stop, until_a_report
@@ -77,7 +77,8 @@ class Trainer:
             self.shardings,
         )
         self.step = make_train_step(self.network, objective, self.optimizer, config)
-        self.measures, self.tracing, self.boards = Measures(), Tracing(run / "profile", 0), []
+        self.measures, self.boards = Measures(config.train.batch), []
+        self.tracing = Tracing(run / "profile", 0)
         self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
         self.validate = Validation(
             config, self.mesh, self.network, objective, self.vgg, self.frozen
@@ -141,6 +142,8 @@ class Trainer:
         try:
             if resumed is None:
                 self.validate(state.variables, 0, reports)
+            if resumed != config.steps:
+                self.measures.alone = self.feed.alone()
             window = Window(kept.get("window"))
             state = self._loop(state, resumed or 0, window, checkpoints, reports)
             checkpoints.wait()
@@ -148,7 +151,7 @@ class Trainer:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             with contextlib.ExitStack() as closing:  # each of them, whatever another raises
-                closing.callback(self._report)
+                closing.callback(leave_page, self.run)
                 for each in (self.feed, reports, checkpoints, self.tracing):
                     closing.callback(each.close)
         if int(state.step) < config.steps:
@@ -166,13 +169,6 @@ class Trainer:
         if checkpoints.latest() is None:
             return self.initial_state(), {}
         return checkpoints.restore(self.abstract, iterator), checkpoints.reports()
-
-    def _report(self):
-        if jax.process_index() == 0:
-            try:
-                write_page(self.run)
-            except (OSError, UserError) as error:
-                print(f"Warning: no report.html ({error}).")
 
     def _on_signal(self, number, frame):
         if self._stop:
@@ -249,8 +245,8 @@ class Trainer:
         # A stop leaves the window open: the resumed run writes its row.
         means = window.take() if step % c.train.log_every == 0 else window.means()
         measured = {"images_per_second": speed} | self.measures.take()
-        if advice := self.measures.advice(measured["input_share"]):
-            reports.say(f"step {step}: {advice}")
+        if told := self.measures.told(measured):
+            reports.say(f"step {step}: {told}")
         reports.scalars(step, "train", means | measured)
         reports.progress(means, speed)
 

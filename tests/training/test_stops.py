@@ -222,8 +222,9 @@ def test_a_run_stopped_anywhere_leaves_the_table_of_one_that_was_not(
 
     trainer.step, trainer.validate = step, validating
     trainer.feed = SimpleNamespace(
-        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None, attempt=0
-    )
+        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None, attempt=0,
+        alone=lambda: None,
+    )  # fmt: skip
     trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), lambda *_: {})
     stopping(trainer, tmp_path / "whole")
     whole = table(tmp_path / "whole")
@@ -265,6 +266,7 @@ def attempts(trainer, changed):
     def make(breaking: int, rollbacks: int, **every):
         trainer.config = changed(trainer.config, train=every | {"rollbacks": rollbacks})
         feed = SimpleNamespace(arrays={}, iterator=None, close=lambda: None, attempt=0)
+        feed.alone = lambda: None
         feed.take = lambda count: {"attempt": jax.device_put(np.int32(feed.attempt))}
 
         def step(state, batch, *_, allowed=True):
