@@ -15,13 +15,13 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from din_jax.config import Config
-from din_jax.data.pairs import buffered, make_batches
+from din_jax.data.pairs import buffered, make_pipeline
 from din_jax.data.resident import Pictures, load_pictures
 from din_jax.errors import UserError
 from din_jax.models.vgg import VGGParams
 from din_jax.training.draw import Cropper, PictureArrays, draw_crops
 from din_jax.training.flats import with_flat_contents
-from din_jax.training.measures import batches_per_second
+from din_jax.training.measures import per_second
 from din_jax.training.mesh import BATCH, batch_sharding, local_batch, replicated
 from din_jax.training.objective import Objective
 from din_jax.training.targets import Recipe, keep_targets
@@ -64,22 +64,23 @@ def _changed(batch: Batch, shares: tuple[float, float], key: Array) -> Batch:
 
 
 class HostFeed:
-    """Batches of `data.pairs.make_batches`; each process reads its own part of them."""
+    """Batches of `data.pairs.make_pipeline`; each process reads its own part of them."""
 
     arrays: dict = {}
     attempt = 0  # how often the run has been rolled back; the iterator is further on then
 
     def __init__(self, config: Config, mesh: Mesh):
         self.config = config
-        self._batches = make_batches(
+        self._local = local_batch(config.train.batch)
+        self._batched = make_pipeline(
             config.data,
-            local_batch(config.train.batch),
+            self._local,
             config.seed,
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
             styles=config.trained_styles,
         )
-        self.iterator = iter(self._batches)
+        self.iterator = iter(self._batched(self._local))
         self.most = config.train.steps_per_call
         self.shares = config.data.flat, config.data.identity
         self.key = jax.random.key(config.seed)
@@ -107,12 +108,11 @@ class HostFeed:
         The run's iterator stays where it is, and draws what it would have drawn.
         """
         data = self.config.data
-        lanes, made = min(data.threads, data.prefetch), 0
-        if data.workers:
-            lanes, made = data.workers, data.workers * (data.prefetch + buffered(data))
-        iterator = iter(self._batches)
+        threads = min(data.threads, data.prefetch)
+        made = data.workers * (data.prefetch + buffered(data))
+        iterator = iter(self._batched(1))  # single pairs: sooner done
         try:
-            return self.config.train.batch * batches_per_second(iterator, lanes, made)
+            return jax.process_count() * per_second(iterator, threads * max(1, data.workers), made)
         finally:
             _close(iterator)
 

@@ -26,12 +26,13 @@ from din_jax.training.mesh import (
     state_shardings,
 )
 from din_jax.training.objective import Objective
-from din_jax.training.optimizer import make_optimizer
+from din_jax.training.optimizer import make_optimizer, rate_of
 from din_jax.training.page import leave_page, note_start
 from din_jax.training.reports import Reports, Window, finite
 from din_jax.training.rows import with_rows
 from din_jax.training.schedule import rows_of_the_stop, until_a_report
 from din_jax.training.setup import load_loss_network
+from din_jax.training.spikes import Spikes
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import make_train_step
 from din_jax.training.validation import Validation
@@ -77,8 +78,8 @@ class Trainer:
             self.shardings,
         )
         self.step = make_train_step(self.network, objective, self.optimizer, config)
-        self.measures, self.boards = Measures(config.train.batch), []
-        self.tracing = Tracing(run / "profile", 0)
+        self.measures, self.spikes = Measures(config.train.batch), Spikes()
+        self.tracing, self.boards = Tracing(run / "profile", 0), []
         self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
         self.validate = Validation(
             config, self.mesh, self.network, objective, self.vgg, self.frozen
@@ -180,7 +181,8 @@ class Trainer:
         parts = ", ".join(f"{name} {count(p):,}" for name, p in state.params.items())
         start = "new run" if resumed is None else f"resumed at step {resumed}"
         devices = f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
-        return f"{self.run}: {start}, {devices}; parameters: {parts}"
+        rate = rate_of(self.config.optim, self.config.train.steps, resumed)
+        return f"{self.run}: {start}, {devices}; {rate}; parameters: {parts}"
 
     def _loop(
         self, state: TrainState, step: int, window: Window, checkpoints: Checkpoints,
@@ -204,6 +206,8 @@ class Trainer:
             window.add({name: float(value) for name, value in sums.items()}, int(done))
             step += int(done)
             reports.advance(int(done))
+            if done and (told := self.spikes.add(step, float(sums["total"]) / int(done))):
+                reports.say(told)
             checkpoints.look()
             if done < steps:
                 what = f"the loss or its gradient is not finite at step {step + 1}"

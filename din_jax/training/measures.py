@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 
 INPUT_BOUND = 0.2  # share of the time above which the user is told
-SECONDS = 3.0  # that measuring the input takes at most, if its batches do not take longer
-ROUNDS = 4  # batches of each of its threads that are enough
+SECONDS = 3.0  # that measuring the input takes at most, if a pair does not take longer
+ROUNDS = 16  # pairs of each of its threads that are enough
 # Metrics that a clock decides.
 COLUMNS = (
     "images_per_second", "input_share", "mfu", "input_pairs_per_second", "step_pairs_per_second"
@@ -25,25 +25,25 @@ class Work(NamedTuple):
     peak: float
 
 
-def batches_per_second(batches: Iterator, lanes: int, made: int = 0) -> float:
-    """How fast an iterator gives batches to somebody who does nothing but take them.
+def per_second(pairs: Iterator, lanes: int, made: int = 0) -> float:
+    """How fast an iterator gives pairs to somebody who does nothing but take them.
 
     Args:
-      batches: a new one, since its first are taken.
-      lanes: batches that are made at once, and come together: whole rounds of them are counted.
+      pairs: a new one, since its first are taken.
+      lanes: pairs that are made at once, and come together: whole rounds of them are counted.
       made: at most so many may have been made before the first is given, by processes that have
         started while it was waited for; that wait and those are not counted.
     """
     if made:
         began = time.monotonic()
         for number in range(1 + made):
-            next(batches)
+            next(pairs)
             began = began if number else time.monotonic()
             if time.monotonic() - began > SECONDS:
                 break
     began, count = time.monotonic(), 0
     while True:
-        next(batches)
+        next(pairs)
         count += 1
         seconds = time.monotonic() - began
         if count % lanes == 0 and (count >= ROUNDS * lanes or seconds >= SECONDS):
