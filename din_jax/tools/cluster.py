@@ -19,7 +19,7 @@ from absl import flags
 from din_jax.errors import UserError, loading
 
 GONE_AFTER = 20  # s without a sign of life after which a process counts as dead
-WAIT_FOR_FIRST = 300  # s in which process 0 must be there
+WAIT_FOR_FIRST = 300  # s in which process 0 must be there, and then all others
 
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Join the other processes of a TPU pod, Slurm, Open MPI or Kubernetes."
@@ -101,7 +101,7 @@ def join() -> None:
         # Without an address it is detected.
         jax.distributed.initialize(
             _COORDINATOR.value, _PROCESSES.value, _PROCESS.value,
-            heartbeat_timeout_seconds=GONE_AFTER,
+            heartbeat_timeout_seconds=GONE_AFTER, initialization_timeout=WAIT_FOR_FIRST,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(

@@ -21,8 +21,9 @@ def joining(monkeypatch):
         flags.FLAGS.mark_as_parsed()
     found = []
 
-    def initialize(*given, heartbeat_timeout_seconds):
+    def initialize(*given, heartbeat_timeout_seconds, initialization_timeout):
         assert heartbeat_timeout_seconds == cluster.GONE_AFTER <= 20
+        assert initialization_timeout == cluster.WAIT_FOR_FIRST <= 300
         found.append(given)
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
