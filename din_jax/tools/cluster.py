@@ -6,6 +6,7 @@ notices within `GONE_AFTER`, and ends them; `tools.gone` says so in a sentence.
 
 import atexit
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -92,8 +93,11 @@ def join() -> None:
     """
     if _COORDINATOR.value is None and not _DISTRIBUTED.value:
         return
-    if _COORDINATOR.value is not None and _PROCESS.value:
-        _wait_for_the_first(_COORDINATOR.value)
+    if _COORDINATOR.value is not None:
+        if _PROCESS.value:
+            _wait_for_the_first(_COORDINATOR.value)
+        else:
+            _check_port(int(_COORDINATOR.value.rpartition(":")[2]))
     _filter_errors()
     with loading():
         import jax
@@ -134,6 +138,22 @@ def _wait_for_the_first(address: str) -> None:
             print(f"Waiting for --process 0 at {address}, {WAIT_FOR_FIRST} s at most.", flush=True)
             told = True
         time.sleep(0.2)
+
+
+def _check_port(port: int) -> None:
+    """Process 0 can listen there; JAX, where it cannot, ends by a segmentation fault."""
+    for family, everywhere in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((everywhere, port))
+            return
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise UserError(
+                    f"--process 0 must listen at port {port} of --coordinator, but cannot "
+                    f"({error.strerror}): give all processes another port."
+                ) from error  # else this machine has no such addresses
 
 
 def _filter_errors() -> None:

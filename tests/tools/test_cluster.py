@@ -104,3 +104,17 @@ def test_the_first_process_is_waited_for_and_its_absence_is_one_sentence(monkeyp
     with pytest.raises(UserError, match="nothing answers at --coordinator nohost.invalid:1 "):
         monkeypatch.setattr(cluster, "WAIT_FOR_FIRST", 0)
         cluster._wait_for_the_first("nohost.invalid:1")
+
+
+def test_a_port_that_is_taken_is_one_sentence(joining):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        flag = {"coordinator": f"localhost:{port}", "processes": 2, "process": 0}
+        says = f"must listen at port {port} .*in use.*another port"
+        with flagsaver.flagsaver(**flag), pytest.raises(UserError, match=says):
+            cluster.join()
+    with flagsaver.flagsaver(**flag):
+        cluster.join()
+    assert joining == [(f"localhost:{port}", 2, 0)]
