@@ -17,7 +17,7 @@ from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import HostFeed, ResidentFeed
-from din_jax.training.measures import Measures, Tracing
+from din_jax.training.measures import Measures, Tracing, peak_memory
 from din_jax.training.mesh import (
     local_batch,
     make_mesh,
@@ -248,7 +248,7 @@ class Trainer:
             )
         # A stop leaves the window open: the resumed run writes its row.
         means = window.take() if step % c.train.log_every == 0 else window.means()
-        measured = {"images_per_second": speed} | self.measures.take()
+        measured = {"images_per_second": speed} | self.measures.take() | peak_memory()
         if told := self.measures.told(measured):
             reports.say(f"step {step}: {told}")
         reports.scalars(step, "train", means | measured)

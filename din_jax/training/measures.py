@@ -1,7 +1,8 @@
 """What a run measures of itself: what its input can deliver and how long it takes of the time,
-the chip's utilization, a trace."""
+the chip's utilization, memory, a trace."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import jax
 INPUT_BOUND = 0.2  # share of the time above which the user is told
 SECONDS = 3.0  # that measuring the input takes at most, if a pair does not take longer
 ROUNDS = 16  # pairs of each of its threads that are enough
-# Metrics that a clock decides.
+# Metrics that a clock decides, or the machine.
 COLUMNS = (
-    "images_per_second", "input_share", "mfu", "input_pairs_per_second", "step_pairs_per_second"
+    "images_per_second", "input_share", "mfu", "input_pairs_per_second", "step_pairs_per_second",
+    "peak_memory_mib",
 )  # fmt: skip
 
 
@@ -110,6 +112,20 @@ class Measures:
         self._told.add(slow)
         remedy = "; raise config.data.threads or workers, or set config.data.resident"
         return f"{verdict(found)}{remedy if slow else ''}."
+
+
+def peak_memory() -> dict[str, float]:
+    """{"peak_memory_mib": the most that this process's first device has held at once}; of the
+    process itself where the backend does not tell, as on CPU; {} where nothing does."""
+    found = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in found:
+        return {"peak_memory_mib": found["peak_bytes_in_use"] / 2**20}
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return {}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but on macOS bytes
+    return {"peak_memory_mib": peak / (2**20 if sys.platform == "darwin" else 2**10)}
 
 
 def is_input_bound(found: dict[str, float]) -> bool:

@@ -41,6 +41,7 @@ CHARTS = (
     ("model FLOPs utilization", "mfu"),
     ("pairs a second, if the step never waited", "step_pairs_per_second"),
     ("share of the time that input took", "input_share"),
+    ("most memory held at once, MiB", "peak_memory_mib"),
     ("steps skipped", "skipped"),
 )
 UNDRAWN = ("train/input_pairs_per_second",)  # measured once a start
