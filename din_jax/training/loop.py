@@ -59,12 +59,6 @@ class Trainer:
         whole = replicated(self.mesh)
         self.vgg = jax.device_put(jax.tree.map(jnp.asarray, vgg.params), whole)
         objective = Objective.of(config, vgg.preprocessing)
-        with jax.default_matmul_precision(config.train.products):
-            self.feed = (
-                ResidentFeed(config, self.mesh, objective, self.vgg)
-                if config.data.resident
-                else HostFeed(config, self.mesh)
-            )
         backbone = VGGBackbone(vgg.params, vgg.preprocessing)
         uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
         self.network = Network(config.model, backbone if uses_vgg else None)
@@ -77,6 +71,12 @@ class Trainer:
             abstract,
             self.shardings,
         )
+        with jax.default_matmul_precision(config.train.products):
+            self.feed = (
+                ResidentFeed(config, self.mesh, objective, self.vgg)
+                if config.data.resident
+                else HostFeed(config, self.mesh)
+            )
         self.step = make_train_step(self.network, objective, self.optimizer, config)
         self.measures, self.spikes = Measures(config.train.batch), Spikes()
         self.tracing, self.boards = Tracing(run / "profile", 0), []
