@@ -4,11 +4,12 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from din_jax.data.decoding import BadImageError
 from din_jax.data.files import MissingImageError, UnreachableError, list_images
 from din_jax.data.inspection import name_bad, why_bad
-from din_jax.data.retries import FINAL, patiently
+from din_jax.data.retries import FINAL, UNREACHABLE, patiently
 from din_jax.data.sources import SourceError
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,19 @@ def _readable(files: list[Path], folder: Path, threads: int) -> list[Path]:
     """The files that are pictures; logs the others once."""
     stats = [_fingerprint(path) for path in files]
     fresh = [(path, key) for path, key in zip(files, stats, strict=True) if key not in _verdicts]
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for (_, key), why in zip(fresh, pool.map(lambda f: why_bad(f[0]), fresh), strict=True):
-            _verdicts[key] = why
+    unreachable = 0
+    pool = ThreadPoolExecutor(max_workers=max(1, threads))
+    try:
+        for (_, key), verdict in zip(fresh, pool.map(lambda f: _verdict(f[0]), fresh), strict=True):
+            _verdicts[key] = verdict.why
+            unreachable = unreachable + 1 if verdict.unreachable else 0
+            if unreachable > UNREACHABLE:  # that is the store, not a picture
+                raise SourceError(
+                    f"{verdict.why} Nor are the {UNREACHABLE} before it, tried again and again: "
+                    "give the same command when they can be read."
+                )
+    finally:
+        pool.shutdown(cancel_futures=True)
     bad = [(path, _verdicts[key]) for path, key in zip(files, stats, strict=True) if _verdicts[key]]
     if len(bad) == len(files):
         raise SourceError(
@@ -78,6 +89,33 @@ def _readable(files: list[Path], folder: Path, threads: int) -> list[Path]:
             name_bad(_below(bad, folder)),
         )
     return [path for path, key in zip(files, stats, strict=True) if not _verdicts[key]]
+
+
+class _Verdict(NamedTuple):
+    """Why a file is no usable picture, or ""; whether that is its store, which does not answer."""
+
+    why: str
+    unreachable: bool = False
+
+
+def _verdict(path: Path) -> _Verdict:
+    why = why_bad(path)
+    if not why or not path.is_file():
+        return _Verdict(why)
+    try:  # it may have been the store, for a moment: a file left out is another set of pictures
+        patiently(lambda: _read_through(path), str(path))
+    except FINAL:
+        return _Verdict(why)
+    except OSError as error:
+        why = f"'{path}' must be readable, but is not ({error.strerror})."
+        return _Verdict(why, unreachable=True)
+    return _Verdict(why_bad(path))
+
+
+def _read_through(path: Path) -> None:
+    with open(path, "rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
 
 
 def _below(bad: list[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +108,23 @@ def make_batches(
     Raises:
         UserError: a source is missing, empty or bad, or an argument is out of range.
     """
+    return make_pipeline(
+        config, batch, seed, split=split, shard_index=shard_index, shard_count=shard_count,
+        styles=styles,
+    )(batch)  # fmt: skip
+
+
+def make_pipeline(
+    config: DataConfig,
+    batch: int,
+    seed: int,
+    *,
+    split: str = "train",
+    shard_index: int = 0,
+    shard_count: int = 1,
+    styles: Sequence[str] = (),
+) -> Callable[[int], "grain.IterDataset"]:
+    """`make_batches` with the size of a batch left open: all have the same pairs in a row."""
     import grain
 
     if batch < 1 or not 0 <= shard_index < shard_count or seed < 0:
@@ -121,14 +138,18 @@ def make_batches(
     style, numbers = _side(config, "style", seed, split, shard_index, shard_count, styles)
     sides = [content, style, *([numbers] if styles else [])]
     pairs = grain.experimental.ZipMapDataset(sides).map(_name_pair)
-    batches = pairs.batch(batch, drop_remainder=True).to_iter_dataset(_read_options(config))
-    if config.workers > 0:
-        _parse_absl_flags()
-        options = grain.MultiprocessingOptions(
-            num_workers=config.workers, per_worker_buffer_size=max(1, config.prefetch // 8)
-        )
-        batches = batches.mp_prefetch(options, functools.partial(_end_with, os.getpid()))
-    return batches
+
+    def batched(size: int) -> grain.IterDataset:
+        batches = pairs.batch(size, drop_remainder=True).to_iter_dataset(_read_options(config))
+        if config.workers > 0:
+            _parse_absl_flags()
+            options = grain.MultiprocessingOptions(
+                num_workers=config.workers, per_worker_buffer_size=buffered(config)
+            )
+            batches = batches.mp_prefetch(options, functools.partial(_end_with, os.getpid()))
+        return batches
+
+    return batched
 
 
 def validation_pairs(
@@ -203,6 +224,11 @@ def source_of(config: DataConfig, kind: str, split: str, styles: Sequence[str] =
             f"0 or data.{kind}_validation to a source."
         )
     return part
+
+
+def buffered(config: DataConfig) -> int:
+    """Batches that each decoding process holds ready for the run's, beside those it has ahead."""
+    return max(1, config.prefetch // 8)
 
 
 def crop_side(config: DataConfig, kind: str) -> int:

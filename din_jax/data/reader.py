@@ -7,11 +7,11 @@ from PIL import Image
 
 from din_jax.data.decoding import BadImageError, decode_pil
 from din_jax.data.files import UnreachableError
+from din_jax.data.retries import UNREACHABLE
 from din_jax.data.sources import Source, SourceError
 
 logger = logging.getLogger(__name__)
 
-UNREACHABLE = 3  # pictures in a row whose store does not answer, before it counts as gone
 _NAMED = 5  # bad pictures that a warning names
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 logger = logging.getLogger(__name__)
 
 PAUSES = (0.5, 2.0, 8.0)  # s before the second, third and fourth try
+UNREACHABLE = 3  # pictures in a row whose store does not answer, before it counts as gone
 # What no further try mends.
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 Result = TypeVar("Result")

@@ -1,12 +1,17 @@
 """Pictures of prepared TFDS data sets, read at random without TensorFlow and without decoding."""
 
+import copy
+import errno
 import os
 import re
 from pathlib import Path
 
-from din_jax.data.retries import patiently
+from din_jax.data.files import BadImageError, UnreachableError
+from din_jax.data.retries import FINAL, patiently
 from din_jax.data.sources import SourceError
 
+# How array_record tells that the store has failed; all else that it tells is damage.
+_STORE = re.compile(r"\b\w+\(\) failed: ([^;]*)")
 _ALIASES = {  # short names: the folders to look for, first found first taken
     "coco": ("coco_images/2014", "coco/2014"),
     "coco/2014": ("coco_images/2014", "coco/2014"),
@@ -61,7 +66,33 @@ class TfdsSource:
         return self._count
 
     def __getitem__(self, index: int) -> bytes:
-        return patiently(lambda: self._data[index][self._key], self.name(index))
+        try:
+            return patiently(lambda: self._read(index), self.name(index))
+        except OSError as error:
+            kind = BadImageError if isinstance(error, FINAL) else UnreachableError
+            raise kind(
+                f"'{self.name(index)}' must stay readable, but is not ({error.strerror})."
+            ) from error
+
+    def _read(self, index: int) -> bytes:
+        try:
+            return self._data[index][self._key]
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # array_record's are plain RuntimeErrors, protobuf's its own
+            said = " ".join(str(error).split())[:200]
+            if failed := _STORE.search(said):
+                self._reopen()
+                missing = failed[1].strip() == os.strerror(errno.ENOENT)
+                number = errno.ENOENT if missing else errno.EIO
+                raise OSError(number, failed[1].strip()) from error
+            raise BadImageError(f"'{self.name(index)}' is damaged ({said}).") from error
+
+    def _reopen(self):
+        """A reader of array_record that has failed once goes on failing; a copy opens new ones."""
+        fresh = copy.copy(self._data)
+        fresh.data_source = copy.copy(fresh.data_source)
+        self._data = fresh
 
     def name(self, index: int) -> str:
         return f"{self.folder}:{self.split} {index}"

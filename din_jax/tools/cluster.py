@@ -6,6 +6,7 @@ notices within `GONE_AFTER`, and ends them; `tools.gone` says so in a sentence.
 
 import atexit
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from absl import flags
 from din_jax.errors import UserError, loading
 
 GONE_AFTER = 20  # s without a sign of life after which a process counts as dead
-WAIT_FOR_FIRST = 300  # s in which process 0 must be there
+WAIT_FOR_FIRST = 300  # s in which process 0 must be there, and then all others
 
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Join the other processes of a TPU pod, Slurm, Open MPI or Kubernetes."
@@ -65,6 +66,8 @@ def check() -> None:
         raise UserError(
             f"--coordinator must be HOST:PORT, such as 10.0.0.1:8476, not {_COORDINATOR.value!r}."
         )
+    if by_hand["processes"] < 1:
+        raise UserError(f"--processes must be at least 1, not {by_hand['processes']}.")
     if not 0 <= by_hand["process"] < by_hand["processes"]:
         raise UserError(
             f"--process must be 0 to --processes - 1, but is {by_hand['process']} of "
@@ -90,8 +93,11 @@ def join() -> None:
     """
     if _COORDINATOR.value is None and not _DISTRIBUTED.value:
         return
-    if _COORDINATOR.value is not None and _PROCESS.value:
-        _wait_for_the_first(_COORDINATOR.value)
+    if _COORDINATOR.value is not None:
+        if _PROCESS.value:
+            _wait_for_the_first(_COORDINATOR.value)
+        else:
+            _check_port(int(_COORDINATOR.value.rpartition(":")[2]))
     _filter_errors()
     with loading():
         import jax
@@ -99,7 +105,7 @@ def join() -> None:
         # Without an address it is detected.
         jax.distributed.initialize(
             _COORDINATOR.value, _PROCESSES.value, _PROCESS.value,
-            heartbeat_timeout_seconds=GONE_AFTER,
+            heartbeat_timeout_seconds=GONE_AFTER, initialization_timeout=WAIT_FOR_FIRST,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(
@@ -132,6 +138,22 @@ def _wait_for_the_first(address: str) -> None:
             print(f"Waiting for --process 0 at {address}, {WAIT_FOR_FIRST} s at most.", flush=True)
             told = True
         time.sleep(0.2)
+
+
+def _check_port(port: int) -> None:
+    """Process 0 can listen there; JAX, where it cannot, ends by a segmentation fault."""
+    for family, everywhere in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((everywhere, port))
+            return
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise UserError(
+                    f"--process 0 must listen at port {port} of --coordinator, but cannot "
+                    f"({error.strerror}): give all processes another port."
+                ) from error  # else this machine has no such addresses
 
 
 def _filter_errors() -> None:

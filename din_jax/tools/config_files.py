@@ -34,13 +34,29 @@ class ListParser(flags.ArgumentParser):
     def parse(self, argument: str | Sequence) -> tuple:
         if not isinstance(argument, str):
             return tuple(argument)  # the default
-        items = [item.strip(" '\"") for item in argument.strip(" ()[]").split(",")]
+        items = [item.strip(" '\"") for item in _bare(argument.strip()).split(",")]
         if not items[-1]:  # (8,) and the empty list
             items.pop()
         return tuple(map(Word, items))
 
     def flag_type(self) -> str:
         return "list"
+
+
+def _bare(text: str) -> str:
+    """The text without the pair of brackets that is around all of it, if one is.
+
+    Others are an item's: regular expressions have them.
+    """
+    pairs = {"(": ")", "[": "]"}
+    if text[:1] not in pairs:
+        return text
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == text[0]) - (letter == pairs[text[0]])
+        if not depth:
+            return text[1:-1] if place == len(text) - 1 else text
+    return text
 
 
 def define_flag(flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:

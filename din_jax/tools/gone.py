@@ -43,13 +43,19 @@ def sentences(lines: Iterable[str]) -> Iterator[str]:
 
 
 def explanation(said: str) -> str:
-    """Which process is gone, by what the service said of it."""
+    """Which process is gone, or has never come, by what the service said of it."""
+    if "DEADLINE_EXCEEDED" in said and "RegisterTask" in said:
+        return (
+            "error: not all of the other processes have come, and they are waited for no longer: "
+            "start all of them, with the same --coordinator and --processes.\n"
+        )
     unhealthy = re.findall(r"unhealthy[^\n]*\n((?:\d+\n)+)", said)
     numbers = sorted({int(n) for listed in unhealthy for n in listed.split()})
     if not numbers and "leader task" in said:
         numbers = [0]  # it holds the service
     if not numbers:
-        reason = " ".join(said.rpartition("absl::Status:")[2].split())[:200]
+        reason = said.rpartition("absl::Status:")[2].partition("*** Check")[0]
+        reason = " ".join(reason.split())[:200]
         who = f"the processes have lost each other ({reason})"
     else:
         name = "process" if len(numbers) == 1 else "processes"

@@ -15,12 +15,13 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from din_jax.config import Config
-from din_jax.data.pairs import make_batches
+from din_jax.data.pairs import buffered, make_pipeline
 from din_jax.data.resident import Pictures, load_pictures
 from din_jax.errors import UserError
 from din_jax.models.vgg import VGGParams
 from din_jax.training.draw import Cropper, PictureArrays, draw_crops
 from din_jax.training.flats import with_flat_contents
+from din_jax.training.measures import per_second
 from din_jax.training.mesh import BATCH, batch_sharding, local_batch, replicated
 from din_jax.training.objective import Objective
 from din_jax.training.targets import Recipe, keep_targets
@@ -63,21 +64,23 @@ def _changed(batch: Batch, shares: tuple[float, float], key: Array) -> Batch:
 
 
 class HostFeed:
-    """Batches of `data.pairs.make_batches`; each process reads its own part of them."""
+    """Batches of `data.pairs.make_pipeline`; each process reads its own part of them."""
 
     arrays: dict = {}
     attempt = 0  # how often the run has been rolled back; the iterator is further on then
 
     def __init__(self, config: Config, mesh: Mesh):
-        batches = make_batches(
+        self.config = config
+        self._local = local_batch(config.train.batch)
+        self._batched = make_pipeline(
             config.data,
-            local_batch(config.train.batch),
+            self._local,
             config.seed,
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
             styles=config.trained_styles,
         )
-        self.iterator = iter(batches)
+        self.iterator = iter(self._batched(self._local))
         self.most = config.train.steps_per_call
         self.shares = config.data.flat, config.data.identity
         self.key = jax.random.key(config.seed)
@@ -98,9 +101,28 @@ class HostFeed:
         batch = jax.tree.map(lambda x: x[i], taken)
         return _changed(batch, self.shares, jax.random.fold_in(self.key, step))
 
+    def alone(self) -> float:
+        """Pairs a second that the pipeline delivers while nothing else runs, of all processes, if
+        they are as fast as this one; measured with an iterator of its own, within seconds.
+
+        The run's iterator stays where it is, and draws what it would have drawn.
+        """
+        data = self.config.data
+        threads = min(data.threads, data.prefetch)
+        made = data.workers * (data.prefetch + buffered(data))
+        iterator = iter(self._batched(1))  # single pairs: sooner done
+        try:
+            return jax.process_count() * per_second(iterator, threads * max(1, data.workers), made)
+        finally:
+            _close(iterator)
+
     def close(self):
-        if hasattr(self.iterator, "close"):
-            self.iterator.close()
+        _close(self.iterator)
+
+
+def _close(iterator):
+    if hasattr(iterator, "close"):
+        iterator.close()
 
 
 class ResidentFeed:
@@ -181,6 +203,9 @@ class ResidentFeed:
         own = jax.random.fold_in(step_key, len(keys))
         batch = _changed(batch, (self.config.data.flat, self.config.data.identity), own)
         return jax.lax.with_sharding_constraint(batch, self.split)
+
+    def alone(self) -> None:
+        """Nothing is waited for."""
 
     def close(self):
         pass

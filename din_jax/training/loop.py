@@ -17,7 +17,7 @@ from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import HostFeed, ResidentFeed
-from din_jax.training.measures import Measures, Tracing
+from din_jax.training.measures import Measures, Tracing, peak_memory
 from din_jax.training.mesh import (
     local_batch,
     make_mesh,
@@ -26,12 +26,13 @@ from din_jax.training.mesh import (
     state_shardings,
 )
 from din_jax.training.objective import Objective
-from din_jax.training.optimizer import make_optimizer
-from din_jax.training.page import note_start, write_page
+from din_jax.training.optimizer import make_optimizer, rate_of
+from din_jax.training.page import leave_page, note_start
 from din_jax.training.reports import Reports, Window, finite
 from din_jax.training.rows import with_rows
 from din_jax.training.schedule import rows_of_the_stop, until_a_report
 from din_jax.training.setup import load_loss_network
+from din_jax.training.spikes import Spikes
 from din_jax.training.state import Network, TrainState, count, create_state, variables_of
 from din_jax.training.step import make_train_step
 from din_jax.training.validation import Validation
@@ -58,12 +59,6 @@ class Trainer:
         whole = replicated(self.mesh)
         self.vgg = jax.device_put(jax.tree.map(jnp.asarray, vgg.params), whole)
         objective = Objective.of(config, vgg.preprocessing)
-        with jax.default_matmul_precision(config.train.products):
-            self.feed = (
-                ResidentFeed(config, self.mesh, objective, self.vgg)
-                if config.data.resident
-                else HostFeed(config, self.mesh)
-            )
         backbone = VGGBackbone(vgg.params, vgg.preprocessing)
         uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
         self.network = Network(config.model, backbone if uses_vgg else None)
@@ -76,8 +71,15 @@ class Trainer:
             abstract,
             self.shardings,
         )
+        with jax.default_matmul_precision(config.train.products):
+            self.feed = (
+                ResidentFeed(config, self.mesh, objective, self.vgg)
+                if config.data.resident
+                else HostFeed(config, self.mesh)
+            )
         self.step = make_train_step(self.network, objective, self.optimizer, config)
-        self.measures, self.tracing, self.boards = Measures(), Tracing(run / "profile", 0), []
+        self.measures, self.spikes = Measures(config.train.batch), Spikes()
+        self.tracing, self.boards = Tracing(run / "profile", 0), []
         self._steps = Steps(self.step, self.feed.draw, self.shardings, whole)
         self.validate = Validation(
             config, self.mesh, self.network, objective, self.vgg, self.frozen
@@ -141,6 +143,8 @@ class Trainer:
         try:
             if resumed is None:
                 self.validate(state.variables, 0, reports)
+            if resumed != config.steps:
+                self.measures.alone = self.feed.alone()
             window = Window(kept.get("window"))
             state = self._loop(state, resumed or 0, window, checkpoints, reports)
             checkpoints.wait()
@@ -148,7 +152,7 @@ class Trainer:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             with contextlib.ExitStack() as closing:  # each of them, whatever another raises
-                closing.callback(self._report)
+                closing.callback(leave_page, self.run)
                 for each in (self.feed, reports, checkpoints, self.tracing):
                     closing.callback(each.close)
         if int(state.step) < config.steps:
@@ -167,13 +171,6 @@ class Trainer:
             return self.initial_state(), {}
         return checkpoints.restore(self.abstract, iterator), checkpoints.reports()
 
-    def _report(self):
-        if jax.process_index() == 0:
-            try:
-                write_page(self.run)
-            except (OSError, UserError) as error:
-                print(f"Warning: no report.html ({error}).")
-
     def _on_signal(self, number, frame):
         if self._stop:
             interrupt()
@@ -184,7 +181,8 @@ class Trainer:
         parts = ", ".join(f"{name} {count(p):,}" for name, p in state.params.items())
         start = "new run" if resumed is None else f"resumed at step {resumed}"
         devices = f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
-        return f"{self.run}: {start}, {devices}; parameters: {parts}"
+        rate = rate_of(self.config.optim, self.config.train.steps, resumed)
+        return f"{self.run}: {start}, {devices}; {rate}; parameters: {parts}"
 
     def _loop(
         self, state: TrainState, step: int, window: Window, checkpoints: Checkpoints,
@@ -208,6 +206,8 @@ class Trainer:
             window.add({name: float(value) for name, value in sums.items()}, int(done))
             step += int(done)
             reports.advance(int(done))
+            if done and (told := self.spikes.add(step, float(sums["total"]) / int(done))):
+                reports.say(told)
             checkpoints.look()
             if done < steps:
                 what = f"the loss or its gradient is not finite at step {step + 1}"
@@ -248,9 +248,9 @@ class Trainer:
             )
         # A stop leaves the window open: the resumed run writes its row.
         means = window.take() if step % c.train.log_every == 0 else window.means()
-        measured = {"images_per_second": speed} | self.measures.take()
-        if advice := self.measures.advice(measured["input_share"]):
-            reports.say(f"step {step}: {advice}")
+        measured = {"images_per_second": speed} | self.measures.take() | peak_memory()
+        if told := self.measures.told(measured):
+            reports.say(f"step {step}: {told}")
         reports.scalars(step, "train", means | measured)
         reports.progress(means, speed)
 

@@ -35,6 +35,17 @@ def schedule(config: OptimConfig, steps: int, multiplier: float = 1.0) -> optax.
     )
 
 
+def rate_of(config: OptimConfig, steps: int, resumed: int | None) -> str:
+    """What the schedule does from here on, as words: a run goes on where its own rate was."""
+    now = float(schedule(config, steps)(resumed or 0))
+    words = f"learning rate {now:.3g}" if resumed is None else f"learning rate goes on at {now:.3g}"
+    if (resumed or 0) < config.warmup:
+        words += f", rising to {config.learning_rate:.3g} at step {config.warmup}"
+    if config.decay == "cosine":
+        return f"{words}, by a cosine down to {config.learning_rate / 100:.3g} at step {steps}"
+    return f"{words}, then constant" if (resumed or 0) < config.warmup else f"{words}, constant"
+
+
 def matrices(params):
     """For Muon: how each kernel [K, K, I, O] is a matrix from K K I to O; None for what is none.
 

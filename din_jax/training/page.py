@@ -25,7 +25,7 @@ from din_jax.data.decoding import load_image
 from din_jax.errors import UserError
 from din_jax.files import write_atomically
 from din_jax.training.charts import BLUE, GREEN, ORANGE, Curve, chart
-from din_jax.training.measures import COLUMNS
+from din_jax.training.measures import COLUMNS, verdict
 from din_jax.weights.runs import read_config
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "Pillow")
@@ -39,9 +39,12 @@ CHARTS = (
     ("spread of a content's pictures over styles", "output_spread"),
     ("pairs a second", "images_per_second"),
     ("model FLOPs utilization", "mfu"),
+    ("pairs a second, if the step never waited", "step_pairs_per_second"),
     ("share of the time that input took", "input_share"),
+    ("most memory held at once, MiB", "peak_memory_mib"),
     ("steps skipped", "skipped"),
 )
+UNDRAWN = ("train/input_pairs_per_second",)  # measured once a start
 GRIDS = 8  # picture sheets that are shown, evenly over the run
 WIDEST = 1200  # px of a sheet in the page
 MOST_ROWS = 5_000_000  # of metrics.csv
@@ -67,6 +70,15 @@ def note_start(run: Path, command: Sequence[str]) -> None:
         "platform": platform.platform(),
     }
     write_atomically(run / "started.json", json.dumps(found, indent=2) + "\n")
+
+
+def leave_page(run: Path) -> None:
+    """`write_page` at the end of a run, by its first process; that it fails is told."""
+    if jax.process_index() == 0:
+        try:
+            write_page(run)
+        except (OSError, UserError) as error:
+            print(f"Warning: no report.html ({error}).")
 
 
 def write_page(run: Path, path: Path | None = None) -> Path:
@@ -97,12 +109,13 @@ Metrics = dict[str, tuple[list[int], list[float]]]
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Steps and values of the metrics that charts show, by their names.
+    """Steps and values of the metrics that the page shows, by their names.
 
     Raises:
       UserError: the file is not there, or has more than `MOST_ROWS` rows.
     """
     wanted = {f"{side}/{name}" for side in ("train", "validation") for _, name in CHARTS}
+    wanted.update(UNDRAWN)
     found: Metrics = defaultdict(lambda: ([], []))
     try:
         with open(path, newline="", encoding="utf-8", errors="replace") as file:
@@ -144,7 +157,16 @@ def _summary(metrics: Metrics) -> str:
         f"<tr><td>{html.escape(name)}</td><td>{values[-1]:.5g}</td><td>step {steps[-1]:,}</td></tr>"
         for name, (steps, values) in sorted(metrics.items())
     ]
-    return f"<h2>Last values</h2><table>{''.join(rows)}</table>"
+    return f"<h2>Last values</h2><table>{''.join(rows)}</table>{_speed(metrics)}"
+
+
+def _speed(metrics: Metrics) -> str:
+    """Which was the slower, the input or the step; "" for runs that have not measured it."""
+    names = (name for name in COLUMNS if f"train/{name}" in metrics)
+    last = {name: metrics[f"train/{name}"][1][-1] for name in names}
+    if not {"step_pairs_per_second", "input_share"} <= last.keys():
+        return ""
+    return f"<p>{html.escape(verdict(last).capitalize())}.</p>"
 
 
 def _started(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Bad records are replaced by good ones, the same in every run."""
 
+import builtins
 import errno
 import logging
 import os
@@ -81,6 +82,45 @@ def test_a_store_that_is_gone_ends_in_a_sentence(flaky):
     with pytest.raises(SourceError, match="must stay readable.*Nor are the 3 before it"):
         reader.read(0)
     assert len(pauses) == 12
+
+
+@pytest.fixture
+def looked_at(flat_folder, monkeypatch):
+    """A folder whose files cannot be opened as often as `failures` says, and the pauses."""
+    folder, failures, pauses = flat_folder("looked", 8), {}, []
+    opened = builtins.open
+
+    def failing(path, *arguments, **options):
+        name = os.path.basename(path) if isinstance(path, str | Path) else ""
+        if failures.get(name, 0) > 0:
+            failures[name] -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", failing)
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
+    return folder, failures, pauses
+
+
+def test_a_store_that_fails_while_files_are_looked_at_leaves_none_out(looked_at, caplog):
+    folder, failures, pauses = looked_at
+    failures |= {"1.png": 1, "5.png": 3}
+    assert len(FolderSource(folder)) == 8 and "left out" not in caplog.text
+    assert len(pauses) == 2  # those of 5.png: once to look, twice to read
+
+
+def test_a_file_that_cannot_be_read_at_all_is_left_out_and_counted(looked_at, caplog):
+    folder, failures, pauses = looked_at
+    failures |= {"2.png": 99}
+    assert len(FolderSource(folder)) == 7 and "1 of 8 files" in caplog.text
+    assert pauses == list(retries.PAUSES)
+
+
+def test_a_store_that_is_gone_while_files_are_looked_at_is_a_sentence(looked_at):
+    folder, failures, _ = looked_at
+    failures |= {f"{i}.png": 99 for i in range(1, 8)}
+    with pytest.raises(SourceError, match="Input/output error.*Nor are the 3 before it"):
+        FolderSource(folder, threads=1)
 
 
 def test_what_no_try_mends_is_tried_once(flaky, tmp_path):

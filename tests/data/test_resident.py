@@ -1,6 +1,7 @@
 """Pictures in memory: those of the source, no larger than training needs, within bounds."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -44,6 +45,16 @@ def test_pictures_keep_their_pixels_unless_they_are_larger_than_needed(config, f
         else:
             short = Image.fromarray(expected).resize((48, 68), Image.Resampling.BILINEAR)
             assert abs(pictures[i].astype(int) - np.asarray(short)).max() <= 1
+
+
+def test_a_bad_picture_is_replaced_and_counted(config, folder, tmp_path, caplog):
+    bad = shutil.copytree(folder, tmp_path / "bad")
+    data = bytearray((bad / "1.png").read_bytes())
+    data[100:140] = bytes(40)  # its header and its end are whole
+    (bad / "1.png").write_bytes(data)
+    pictures = load_pictures(dataclasses.replace(config, content=str(bad)), "content")
+    assert len(pictures) == 4 and "1 of 4 pictures could not be decoded" in caplog.text
+    np.testing.assert_array_equal(pictures[1], pictures[2])
 
 
 def test_digest_tells_pixels_and_shapes_apart(config):

@@ -6,15 +6,18 @@ import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from din_jax.data import prepare as prepare_module
+from din_jax.data import retries
 from din_jax.data.archives import read_archives
 from din_jax.data.decoding import decode_image
 from din_jax.data.opening import open_source
 from din_jax.data.prepare import main, prepare
+from din_jax.data.reader import ImageReader
 from din_jax.data.sources import SourceError
 from din_jax.data.tfds_source import TfdsSource, open_tfds
 
@@ -273,3 +276,60 @@ def encode_noise(pictures):
     Image.fromarray(noise).save(file, "JPEG", quality=100)
     assert all(len(file.getvalue()) > len(data) for data in pictures.values())
     return file.getvalue()
+
+
+@pytest.fixture
+def prepared(tmp_path, encode):
+    """An open WikiArt of forty noisy pictures, and its one file."""
+    rng = np.random.default_rng(0)
+    noise = {f"{i}.png": encode(rng.integers(0, 256, (48, 48, 3), np.uint8)) for i in range(40)}
+    write_zip(tmp_path / "manual" / "train.zip", noise)
+    folder = Path(prepare("wikiart", data_dir=str(tmp_path), manual_dir=str(tmp_path / "manual")))
+    return TfdsSource(folder), next(folder.glob("*.array_record*"))
+
+
+def test_a_damaged_record_is_replaced_and_counted(prepared, caplog):
+    source, file = prepared
+    whole = [source[i] for i in range(len(source))]
+    data = bytearray(file.read_bytes())
+    place = data.find(whole[7]) + 1000
+    data[place : place + 20] = bytes(20)
+    file.write_bytes(data)
+    reader = ImageReader(TfdsSource(source.folder))
+    read = [np.asarray(reader.read(i)) for i in range(40)]
+    assert list(reader.bad) == [7] and "damaged" in reader.bad[7]
+    assert "1 of 40 pictures could not be decoded" in caplog.text
+    for i in range(40):
+        np.testing.assert_array_equal(read[i], decode_image(whole[8 if i == 7 else i]))
+
+
+def test_a_store_that_fails_for_a_moment_is_opened_again(prepared, monkeypatch, caplog):
+    source, file = prepared
+    reader, first, pauses = ImageReader(source), source[3], []
+    source._reopen()
+    # A folder where the file was, until the second pause: it opens, and cannot be read.
+    away = file.rename(file.with_name("away"))
+    file.mkdir()
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            file.rmdir()
+            away.rename(file)
+
+    monkeypatch.setattr(retries.time, "sleep", pause)
+    np.testing.assert_array_equal(np.asarray(reader.read(3)), decode_image(first))
+    assert pauses == list(retries.PAUSES[:2]) and not reader.bad
+    assert "again in" in caplog.text
+
+
+def test_a_store_that_is_gone_ends_in_a_sentence(prepared, monkeypatch):
+    source, file = prepared
+    reader, pauses = ImageReader(source), []
+    source._reopen()
+    file.unlink()
+    file.mkdir()
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
+    with pytest.raises(SourceError, match="must stay readable.*Nor are the 3 before it"):
+        reader.read(0)
+    assert pauses == 4 * list(retries.PAUSES)

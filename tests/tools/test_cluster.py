@@ -21,8 +21,9 @@ def joining(monkeypatch):
         flags.FLAGS.mark_as_parsed()
     found = []
 
-    def initialize(*given, heartbeat_timeout_seconds):
+    def initialize(*given, heartbeat_timeout_seconds, initialization_timeout):
         assert heartbeat_timeout_seconds == cluster.GONE_AFTER <= 20
+        assert initialization_timeout == cluster.WAIT_FOR_FIRST <= 300
         found.append(given)
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
@@ -60,6 +61,7 @@ def test_a_cluster_is_left_to_jax_to_detect(joining):
         ({"coordinator": "localhost"}, "must be HOST:PORT.*not 'localhost'"),
         ({"coordinator": ":8476"}, "must be HOST:PORT"),
         ({"coordinator": "localhost:70000"}, "must be HOST:PORT"),
+        ({"processes": 0, "process": 0}, "--processes must be at least 1, not 0"),
         ({"process": 2}, "must be 0 to --processes - 1, but is 2 of 2"),
         ({"process": -1}, "must be 0 to --processes - 1, but is -1 of 2"),
     ],
@@ -102,3 +104,17 @@ def test_the_first_process_is_waited_for_and_its_absence_is_one_sentence(monkeyp
     with pytest.raises(UserError, match="nothing answers at --coordinator nohost.invalid:1 "):
         monkeypatch.setattr(cluster, "WAIT_FOR_FIRST", 0)
         cluster._wait_for_the_first("nohost.invalid:1")
+
+
+def test_a_port_that_is_taken_is_one_sentence(joining):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        flag = {"coordinator": f"localhost:{port}", "processes": 2, "process": 0}
+        says = f"must listen at port {port} .*in use.*another port"
+        with flagsaver.flagsaver(**flag), pytest.raises(UserError, match=says):
+            cluster.join()
+    with flagsaver.flagsaver(**flag):
+        cluster.join()
+    assert joining == [(f"localhost:{port}", 2, 0)]

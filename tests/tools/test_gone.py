@@ -40,6 +40,16 @@ detected fatal errors. absl::Status: UNAVAILABLE: Failed to send RPC to coordina
 Either the leader task was preempted/died/restarted unexpectedly or this task is experiencing \
 network issues.
 """
+NEVER = """\
+F1128 17:34:52.199800   28781 client.h:80] Terminating process because the JAX distributed service \
+detected fatal errors. absl::Status: DEADLINE_EXCEEDED: Deadline Exceeded
+
+RPC: /xla.coordination.CoordinationService/RegisterTask
+*** Check failure stack trace: ***
+    @     0x7f0a52a40634  absl::lts_20260107::log_internal::LogMessage::SendToLog()
+    @     0x7f0a52a405b6  absl::lts_20260107::log_internal::LogMessage::Flush()
+Fatal Python error: Aborted
+"""
 UNKNOWN = "F1128 06:34:25.244046   21 client.h:80] Terminating. absl::Status: INTERNAL: a\nb\n"
 ORDINARY = """\
 W1128 06:34:25.243679   21045 cuda_executor.cc:147] a warning of the device
@@ -64,6 +74,14 @@ def test_the_dead_are_named_once():
 def test_whoever_holds_the_service_is_the_first():
     step, sentence = filtered(FIRST).splitlines()
     assert step == "step 6: 2.0" and "process 0 is gone" in sentence
+
+
+def test_those_that_have_never_come_are_not_gone():
+    said = filtered("step 5: 1.0\n" + NEVER)
+    assert said.startswith("step 5: 1.0\nerror: not all of the other processes have come")
+    assert "same --coordinator and --processes" in said and said.count("\n") == 2
+    other = filtered(NEVER.replace("RegisterTask", "Barrier"))
+    assert other.endswith("\n") and "CoordinationService/Barrier), so that" in other
 
 
 def test_what_is_not_known_is_quoted_in_short():

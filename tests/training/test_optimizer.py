@@ -10,8 +10,9 @@ from din_jax.config import ModelConfig, OptimConfig
 from din_jax.models.network import VGGBackbone
 from din_jax.models.vgg import conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import TORCHVISION
-from din_jax.training.optimizer import make_optimizer, parameter_labels, schedule
+from din_jax.training.optimizer import make_optimizer, parameter_labels, rate_of, schedule
 from din_jax.training.state import Network
+from din_jax.training.step import update_average
 
 STATISTICS = {"style_feature": "statistics", "net_pool": 1, "net_kernel": 1}
 MODELS = {
@@ -128,3 +129,32 @@ def test_clip_bounds_the_norm_over_both_groups_together(clip, norm):
 
 def is_mu(path) -> bool:
     return any(getattr(entry, "name", None) == "mu" for entry in path)
+
+
+@pytest.mark.parametrize(
+    ("decay", "resumed", "says"),
+    [
+        ("constant", None, "learning rate 0, rising to 0.01 at step 100, then constant"),
+        ("constant", 50, "learning rate goes on at 0.005, rising to 0.01 at step 100, then const"),
+        ("constant", 700, "learning rate goes on at 0.01, constant"),
+        ("cosine", None, "learning rate 0, rising to 0.01 at step 100, by a cosine down to 0.0001"),
+        # Half way between the peak and its hundredth.
+        ("cosine", 550, "learning rate goes on at 0.00505, by a cosine down to 0.0001 at step 1"),
+    ],
+)
+def test_a_schedule_says_where_it_goes_on(decay, resumed, says):
+    config = OptimConfig(learning_rate=0.01, warmup=100, decay=decay)
+    assert rate_of(config, 1000, resumed).startswith(says)
+
+
+def test_the_average_is_the_sum_of_its_parts_by_their_weights():
+    values, decay = [3.0, -1.0, 4.0, 10.0, 2.0], 0.3
+    average = {"x": jnp.full(2, 7.0)}
+    weights = [1.0]  # of the first one, and of each value so far
+    for step, value in enumerate(values):
+        average = update_average(average, {"x": jnp.full(2, value)}, jnp.int32(step), decay)
+        d = min(decay, (1 + step) / (10 + step))
+        weights = [w * d for w in weights] + [1 - d]
+    expected = np.dot(weights, [7.0, *values])
+    np.testing.assert_allclose(average["x"], np.full(2, expected), rtol=1e-6)
+    assert update_average({}, {"x": jnp.zeros(2)}, jnp.int32(0), decay) == {}

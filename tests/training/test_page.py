@@ -27,6 +27,8 @@ def run(tiny, changed, tmp_path_factory):
     rows = ["step,name,value"]
     for step in range(1, 13):
         rows += [f"{step},train/total,{2 / step:.6g}", f"{step},train/other,1"]
+        rows += [f"{step},train/input_pairs_per_second,120"]
+        rows += [f"{step},train/step_pairs_per_second,4.3", f"{step},train/input_share,0.036"]
     rows += ["0,validation/total,3", "12,validation/total,1.5", "12,train/grad", "x,train/total,1"]
     (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
     for step in range(12):
@@ -76,11 +78,21 @@ def test_curves_are_those_of_the_table(page, run):
     metrics = read_metrics(run / "metrics.csv")
     assert metrics["train/total"] == (list(range(1, 13)), [pytest.approx(2 / s, rel=1e-5)
                                                            for s in range(1, 13)])  # fmt: skip
-    assert set(metrics) == {"train/total", "validation/total"}
+    speed = {"train/input_pairs_per_second", "train/step_pairs_per_second", "train/input_share"}
+    assert set(metrics) == {"train/total", "validation/total"} | speed
     lines = [found["points"] for tag, found in page.tags if tag == "polyline"]
-    assert [len(points.split()) for points in lines] == [12, 2]
+    assert [len(points.split()) for points in lines] == [12, 2, 12, 12]
     assert sum(tag == "circle" for tag, _ in page.tags) == 2
     assert "validation/total1.5step 12" in page.text
+
+
+def test_it_says_whether_the_input_or_the_step_was_the_slower(page, run, tmp_path):
+    said = "Input: 120 pairs/s alone, the step takes 4.3: compute-bound (input 3.6% of the time)."
+    assert said in page.text
+    old = shutil.copytree(run, tmp_path / "old")
+    rows = (old / "metrics.csv").read_text().splitlines()
+    (old / "metrics.csv").write_text("\n".join(r for r in rows if "pairs_per_second" not in r))
+    assert "-bound" not in write_page(old).read_text()
 
 
 def test_pictures_are_spread_over_the_run(page):

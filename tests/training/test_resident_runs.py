@@ -12,7 +12,9 @@ from din_jax.training.claims import claim_data, claim_run
 from din_jax.training.feed import ResidentFeed
 from din_jax.training.loop import Trainer
 from din_jax.training.mesh import make_mesh
+from din_jax.training.state import variables_of
 from din_jax.training.validation import held_out
+from din_jax.weights.models import load_model
 
 pytestmark = pytest.mark.slow  # every Trainer compiles its update, or reads it from the cache
 
@@ -67,6 +69,11 @@ def test_resumed_run_is_the_uninterrupted_one(config, halves, tmp_path):
     # What is saved for painting is the average, which lags behind the parameters.
     assert jax.tree.all(jax.tree.map(lambda a, p: (a != p).any(), whole.average, whole.params))
     assert whole.variables["params"] is whole.average
+
+
+def test_what_is_validated_and_painted_with_is_the_average(halves):
+    run, state, _ = halves
+    assert_equal(variables_of(load_model(run, step=4).model)["params"], state.average)
 
 
 def test_fresh_crops_follow_from_the_step(config, changed):

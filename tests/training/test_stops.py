@@ -101,6 +101,22 @@ def test_a_run_whose_time_is_up_is_saved_and_goes_on(trainer, changed, tmp_path,
     claim_run(tmp_path, changed(config, train={"minutes": 5.0}))
 
 
+def test_log_and_table_say_whether_the_input_or_the_step_is_the_slower(trainer, tmp_path, capfd):
+    trainer.feed.alone = lambda: 0.5
+    trainer.train()
+    said = [x for x in capfd.readouterr().out.splitlines() if "pairs/s" in x]
+    (line,) = said
+    assert line.startswith("step 2: input: 0.5 pairs/s alone") and "input-bound" in line
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        rows = [row for row in csv.reader(file) if row[1].endswith("pairs_per_second")]
+    # The first call compiles: what a step takes is not known from it.
+    inputs, steps = (
+        [int(row[0]) for row in rows if row[1] == f"train/{name}_pairs_per_second"]
+        for name in ("input", "step")
+    )
+    assert inputs == [1, 2, 3, 4, 5, 6] and steps == [2, 3, 4, 5, 6]
+
+
 def test_the_time_of_a_run_begins_with_setting_it_up(trainer, changed, tmp_path, monkeypatch):
     trainer.config = changed(trainer.config, train={"checkpoint_every": 100, "minutes": 1.0})
     clock = time.monotonic
@@ -222,8 +238,9 @@ def test_a_run_stopped_anywhere_leaves_the_table_of_one_that_was_not(
 
     trainer.step, trainer.validate = step, validating
     trainer.feed = SimpleNamespace(
-        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None, attempt=0
-    )
+        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None, attempt=0,
+        alone=lambda: None,
+    )  # fmt: skip
     trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), lambda *_: {})
     stopping(trainer, tmp_path / "whole")
     whole = table(tmp_path / "whole")
@@ -265,6 +282,7 @@ def attempts(trainer, changed):
     def make(breaking: int, rollbacks: int, **every):
         trainer.config = changed(trainer.config, train=every | {"rollbacks": rollbacks})
         feed = SimpleNamespace(arrays={}, iterator=None, close=lambda: None, attempt=0)
+        feed.alone = lambda: None
         feed.take = lambda count: {"attempt": jax.device_put(np.int32(feed.attempt))}
 
         def step(state, batch, *_, allowed=True):
