@@ -52,6 +52,8 @@ def test_interrupted_training_is_saved_and_the_same_command_goes_on(tmp_path):
     arguments = (
         "--config", f"{TINY}:long", "--workdir", run, "--config.model.code=adain",
         "--config.model.style_encoder=content", "--config.model.residuals=0",
+        "--config.model.levels=1", "--config.loss.content_layers=relu1_1",
+        "--config.loss.style_layers=relu1_1",
     )  # fmt: skip
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(
