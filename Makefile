@@ -16,8 +16,8 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 HAS_VENV := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-# Processes that tests run in: `make test WORKERS=3`. On a core or two, one more than there are fills
-# the waits for commands that tests start.
+# Processes that tests run in: `make test WORKERS=3`. More than there are cores may fill the waits
+# for commands that tests start.
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
