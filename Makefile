@@ -16,6 +16,10 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 HAS_VENV := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
+# Processes that tests run in: `make test WORKERS=3`. More than there are cores may fill the waits
+# for commands that tests start.
+WORKERS ?= auto
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test parity lint clean
 
@@ -29,13 +33,13 @@ demo: $(STAMP) ## stylize with the committed model, then train a small one; minu
 	$(PY) train.py --config configs/din.py:demo --workdir runs/demo
 
 test: lint ## lint, then run every test
-	$(PY) -m pytest -n auto --dist worksteal
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 parity: $(STAMP) ## install PyTorch (its CPU build) and compare numbers with it
 	@$(PY) -c 'import torch' 2>/dev/null \
 	    || $(PIP) install --quiet --retries 1 --index-url $(TORCH_INDEX) '$(TORCH)' 2>/dev/null \
 	    || $(PIP) install --quiet '$(TORCH)'
-	XLA_FLAGS= $(PY) -m pytest -n auto -m "not slow" tests/parity
+	XLA_FLAGS= $(PY) -m pytest -n $(WORKERS) -m "not slow" tests/parity
 	$(PY) -m parity --brief
 
 lint: $(STAMP) ## check the style of the code

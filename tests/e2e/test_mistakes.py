@@ -16,6 +16,13 @@ DEMO = "configs/din.py:demo"
 # Nothing listens on the discard port of this machine.
 CLOSED = "http://127.0.0.1:9/vgg19.pth"
 
+# Compiled soonest.
+SMALL = [
+    "--config.model.code=adain", "--config.model.style_encoder=content",
+    "--config.model.residuals=0", "--config.model.levels=1",
+    "--config.loss.content_layers=relu1_1", "--config.loss.style_layers=relu1_1",
+]  # fmt: skip
+
 # name: (config, other arguments, words of the sentence); {folder} is a fresh folder.
 MISTAKES = {
     "unknown_field": (DEMO, ["--config.nope=1"], ["no field", "nope"]),
@@ -63,7 +70,7 @@ MISTAKES = {
     ),
     "diverging": (
         TINY,
-        ["--config.optim.learning_rate=1e30", "--config.train.checkpoint_every=1"],
+        ["--config.optim.learning_rate=1e30", "--config.train.checkpoint_every=1", *SMALL],
         ["not finite at step", "checkpoint is", "config.optim.learning_rate", "--workdir"],
     ),
 }

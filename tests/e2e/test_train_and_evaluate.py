@@ -52,6 +52,8 @@ def test_interrupted_training_is_saved_and_the_same_command_goes_on(tmp_path):
     arguments = (
         "--config", f"{TINY}:long", "--workdir", run, "--config.model.code=adain",
         "--config.model.style_encoder=content", "--config.model.residuals=0",
+        "--config.model.levels=1", "--config.loss.content_layers=relu1_1",
+        "--config.loss.style_layers=relu1_1",
     )  # fmt: skip
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(
@@ -84,14 +86,14 @@ def log_of(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
-    """The demo of the README, cut to three steps of small pictures without residual blocks."""
+    """The demo of the README, cut to three steps of small pictures, one level, no residuals."""
     run = tmp_path_factory.mktemp("demo") / "run"
     call(
         "train.py", "--config", "configs/din.py:demo", "--workdir", run,
         "--config.train.steps=3", "--config.train.log_every=1",
         "--config.train.validate_every=3", "--config.train.grid_every=3",
-        "--config.model.residuals=0", "--config.model.widths=4,4,8", "--config.train.batch=2",
-        "--config.data.resize=40", "--config.data.crop=32",
+        "--config.model.residuals=0", "--config.model.widths=4,4,8", "--config.model.levels=1",
+        "--config.train.batch=2", "--config.data.resize=40", "--config.data.crop=32",
     )  # fmt: skip
     return run
 

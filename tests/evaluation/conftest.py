@@ -61,7 +61,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def model_file(tmp_path):
-    model = {"widths": [4, 8, 8], "residuals": 1, "net_hidden": 4, "style_encoder": "mobilenet"}
+    model = {"widths": [4, 8, 8], "residuals": 0, "code": "adain", "style_encoder": "content"}
     config = Config.from_dict({"model": model, "data": {"crop": 32}})
     abstract = nnx.eval_shape(lambda: StylizationNetwork(config.model, None, rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(0)

@@ -127,6 +127,16 @@ def test_codes_are_taken_and_joined_in_order(loaded, image):
             np.testing.assert_array_equal(x, np.concatenate(parts))
 
 
+def test_codes_that_are_taken_whole_are_not_copied(loaded, image):
+    """Indexing takes JAX a millisecond for each array, and every picture is painted by a code."""
+    code = Engine(loaded).encode_style([image(40, 40), image(40, 40, 1)])
+    whole, turned = take_codes(code, [0, 1]), take_codes(code, [1, 0])
+    for level in code:
+        for x, y, z in zip(code[level], whole[level], turned[level], strict=True):
+            assert y is x
+            np.testing.assert_array_equal(z, x[::-1])
+
+
 def test_a_vgg_network_keeps_sizes_that_eight_does_not_divide(loaded_vgg, image):
     content, style = image(33, 36, 1), image(32, 32, 2)
     engine = Engine(loaded_vgg)

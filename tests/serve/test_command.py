@@ -20,7 +20,7 @@ def run(*flags):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_it_ends_when_told_and_leaves_nothing(small, tmp_path, number):
+def test_it_listens_here_alone_ends_when_told_and_leaves_nothing(small, tmp_path, number):
     flags, cache = ["--model", small.model, "--bank", small.bank], tmp_path / "programs"
     cache.mkdir()
     kept = {
@@ -32,6 +32,9 @@ def test_it_ends_when_told_and_leaves_nothing(small, tmp_path, number):
     with server(*flags, temporary=tmp_path, **kept) as (process, address):
         (folder,) = tmp_path.iterdir()
         assert folder.name.startswith("din_jax-serve-")
+        assert address[0] == "127.0.0.1"
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.2", address[1]), timeout=5).close()
         client = Client(0, address, 48, threading.Event())
         client.waited()
         assert client.answers == {"picture 200": 1} and not client.wrong
@@ -41,13 +44,6 @@ def test_it_ends_when_told_and_leaves_nothing(small, tmp_path, number):
     assert process.returncode == (0 if number == signal.SIGINT else serve.TERMINATED)
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == list(cache.iterdir()) == []
-
-
-def test_it_listens_to_this_machine_alone(small):
-    with server("--model", small.model, "--bank", small.bank) as (_, address):
-        assert address[0] == "127.0.0.1"
-        with pytest.raises(OSError):
-            socket.create_connection(("127.0.0.2", address[1]), timeout=5).close()
 
 
 def test_a_port_that_is_taken_is_a_sentence():

@@ -33,7 +33,7 @@ COLLECTIVES = re.compile(
     r"(?:-start)?\("
 )
 MODEL = ModelConfig(
-    widths=(4, 8, 8), kernel=3, residuals=1, separable=False, net_hidden=4,
+    widths=(4, 8, 8), kernel=3, residuals=0, separable=False, levels=1, net_hidden=4,
     style_encoder="mobilenet",
     encoder_norm="instance", decoder_norm="instance",
 )  # fmt: skip

@@ -9,6 +9,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from din_jax.config import Config  # noqa: E402
 from din_jax.data.pairs import make_batches  # noqa: E402
+from din_jax.models.style_encoders import MAP_CHANNELS, MobileNetFeatures  # noqa: E402
 from din_jax.ops.forms import default_form  # noqa: E402
 from din_jax.training.loop import Trainer  # noqa: E402
 from din_jax.weights import choose  # noqa: E402
@@ -69,6 +71,8 @@ def layout(tree) -> dict[str, tuple[list[int], list[int]]]:
     }
 
 
+# Two narrow blocks of the style encoder in the place of five, to the same stride.
+@mock.patch.multiple(MobileNetFeatures, CHANNELS=(8, 8, MAP_CHANNELS), STRIDES=(2, 2, 2))
 def train(out: Path, rule: str, name: str):
     trainer = Trainer(settings(rule), out / "run" if name.isdigit() else out / f"run_{name}")
     first = next(iter(make_batches(

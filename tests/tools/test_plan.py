@@ -101,7 +101,9 @@ def test_data_parallelism_sends_the_gradient_whatever_the_number_of_devices(tmp_
     config.write_text(
         "import runpy\n"
         f"TINY = runpy.run_path({str(ROOT / 'tests/training/tiny.py')!r})['TINY'].to_dict()\n"
-        "TINY['model'] |= {'code': 'adain', 'style_encoder': 'content', 'residuals': 0}\n"
+        "TINY['model'] |= {'code': 'adain', 'style_encoder': 'content', 'residuals': 0,\n"
+        "                  'levels': 1}\n"
+        "TINY['loss'] |= {'content_layers': ['relu1_1'], 'style_layers': ['relu1_1']}\n"
         "from din_jax.config import Config\n"
         "def get_config(): return Config.from_dict(TINY).to_config_dict()\n"
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from din_jax.config import Config
+from din_jax.models.style_encoders import MAP_CHANNELS, MobileNetFeatures
 from din_jax.ops.forms import default_form
 from din_jax.training.calls import Steps
 from din_jax.training.objective import Objective, layers_read
@@ -25,6 +26,15 @@ from din_jax.weights import random_vgg19
 def plain_convolutions():
     """Compiled in half the time; tests of ops, models and layers hold that both forms are equal."""
     with default_form("conv"):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_style_encoder():
+    """Two narrow blocks in the place of the style encoder's five, to the same stride."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MobileNetFeatures, "CHANNELS", (8, 8, MAP_CHANNELS))
+        patch.setattr(MobileNetFeatures, "STRIDES", (2, 2, 2))
         yield
 
 
@@ -133,6 +143,9 @@ def make_parts():
     return parts_of
 
 
-@pytest.fixture(scope="session")
+tiny_parts = functools.cache(lambda: parts_of(TINY))
+
+
+@pytest.fixture(scope="module")  # not of the session, which would come before the fixtures above
 def parts() -> SimpleNamespace:
-    return parts_of(TINY)
+    return tiny_parts()

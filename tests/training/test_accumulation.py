@@ -56,8 +56,10 @@ def test_devices_and_parts_divide_the_batch(monkeypatch, tiny, changed):
 def test_a_step_in_parts_is_the_step_and_one_that_spikes_changes_its_number_alone(
     tiny, changed, make_parts, pictures
 ):
-    model = {"code": "adain", "style_encoder": "content", "encoder_norm": "instance"}
-    config = changed(tiny, model=model, optim={"skip_above": 1e9})
+    model = {"code": "adain", "style_encoder": "content", "encoder_norm": "instance",
+             "levels": 1, "residuals": 0}  # fmt: skip
+    loss = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
+    config = changed(tiny, model=model, loss=loss, optim={"skip_above": 1e9})
     whole = make_parts(config)
     batch = pictures(0, count=4)
     state, metrics = whole.step(whole.state, batch, whole.vgg, {})

@@ -31,13 +31,18 @@ def plain_convolutions():
     """The forms that users get, in the place of the other tests' choice."""
 
 
-@pytest.fixture(scope="module")
-def portable(make_parts, changed, tiny):
-    """With two of the style encoder's five blocks: the others are of the same two kinds."""
+@pytest.fixture(scope="module", autouse=True)
+def small_style_encoder():
+    """Two of the style encoder's five blocks: the others are of the same two kinds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MobileNetFeatures, "CHANNELS", (32, 64, MAP_CHANNELS))
         patch.setattr(MobileNetFeatures, "STRIDES", (2, 1, 2))
-        yield make_parts(changed(tiny, model=PORTABLE))
+        yield
+
+
+@pytest.fixture(scope="module")
+def portable(make_parts, changed, tiny):
+    return make_parts(changed(tiny, model=PORTABLE))
 
 
 def of_each_kind(params) -> dict:

@@ -39,7 +39,7 @@ def test_what_is_computed_anew_is_not_kept(tiny, changed, make_parts):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_a_step_that_computes_anew_is_the_step(tiny, changed, make_parts, norm):
-    model = {"code": "adain", "style_encoder": "content", "residuals": 1, "encoder_norm": norm}
+    model = {"code": "adain", "style_encoder": "content", "levels": 1, "encoder_norm": norm}
     found = []
     for anew in (False, True):
         config = changed(tiny, model=model, loss={"gram_weight": 1.0}, train={"recompute": anew})

@@ -37,6 +37,7 @@ def config(tiny, changed, tmp_path_factory):
             "content": pictures, "style": pictures, "validation": 3, "resize": 40,
             "resident": True, "kept_crops": 2, "kept_folder": str(folder / "kept"),
         },
+        model={"levels": 1, "residuals": 0},
         optim={"average": 0.9},
         train={"steps_per_call": 3, "log_every": 2},
     )  # fmt: skip

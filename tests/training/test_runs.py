@@ -15,6 +15,11 @@ from din_jax.weights.models import save_model
 pytestmark = pytest.mark.slow  # every Trainer compiles its update, or reads it from the cache
 
 
+@pytest.fixture(scope="module")
+def tiny(tiny, changed):
+    return changed(tiny, model={"levels": 1, "residuals": 0})
+
+
 def assert_equal(a, b):
     """Bit for bit, structure included."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
@@ -115,8 +120,8 @@ def test_initialize_takes_the_parameters_of_a_run_or_a_file(tiny, changed, whole
     trainer.config = changed(tiny, train={"initialize": str(file)})
     assert_equal(trainer.initial_state().variables, state.variables)
     trainer.config = changed(tiny, train={"initialize": ""})
-    other = trainer.initial_state().params["codes"]["level1"]["weight_net"]["first"]["kernel"]
-    assert np.any(other != state.params["codes"]["level1"]["weight_net"]["first"]["kernel"])
+    other = trainer.initial_state().params["codes"]["level3"]["weight_net"]["first"]["kernel"]
+    assert np.any(other != state.params["codes"]["level3"]["weight_net"]["first"]["kernel"])
 
 
 def test_initialize_refuses_a_model_of_another_shape(tiny, changed, whole, tmp_path):

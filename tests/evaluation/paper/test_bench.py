@@ -12,6 +12,7 @@ from din_jax.evaluation.paper import bench as module
 from din_jax.evaluation.paper import fig2, fig5, fig6, fig7, fig9, in_vs_bn
 from din_jax.evaluation.paper.__main__ import FIGURES, main, parse, setting_of
 from din_jax.evaluation.paper.bench import METHODS, SETTINGS, Bench
+from din_jax.models.style_encoders import MAP_CHANNELS, MobileNetFeatures
 from din_jax.ops.forms import default_form
 
 
@@ -162,9 +163,12 @@ def test_a_figure_is_made_in_an_empty_folder(tmp_path, capsys, monkeypatch):
         short.base,
         model=dataclasses.replace(short.base.model, widths=(4, 4, 8), net_hidden=4, residuals=0),
         loss=LossConfig(
-            network="random", content_layers=("relu2_1",), style_layers=("relu1_1", "relu2_1")
+            network="random", content_layers=("relu1_1",), style_layers=("relu1_1",)
         ),
     )
+    # Two narrow blocks in the place of the style encoder's five.
+    monkeypatch.setattr(MobileNetFeatures, "CHANNELS", (8, 8, MAP_CHANNELS))
+    monkeypatch.setattr(MobileNetFeatures, "STRIDES", (2, 2, 2))
     monkeypatch.setitem(SETTINGS, "short", dataclasses.replace(short, base=base))
     monkeypatch.setattr(in_vs_bn, "PICTURES", {"short": 12})
     with default_form("conv"):
