@@ -82,8 +82,16 @@ def chip_of(kind: str) -> Chip | None:
     return next((CHIPS[name] for part, name in _KINDS if part in kind), None)
 
 
-def predict(facts: Facts, chip: Chip, devices: int, products: str, utilization: float):
-    """The step of `facts` on `devices` of a chip, as many pairs on each.
+def predict(
+    facts: Facts,
+    chip: Chip,
+    devices: int,
+    products: str,
+    utilization: float,
+    *,
+    pairs: int | None = None,
+) -> Prediction:
+    """The step of `facts` on `devices` of a chip.
 
     A message over all devices goes round a ring of all of them, whose slowest link decides; one
     within a group of the `fsdp` axis stays as it is. Its bytes do not grow with the devices
@@ -95,8 +103,10 @@ def predict(facts: Facts, chip: Chip, devices: int, products: str, utilization: 
       devices: how many.
       products: "bfloat16" or "float32", what the factors of products are.
       utilization: the share of the chip's rate that products reach.
+      pairs: on each device, by which its work grows; None is as many as in `facts`.
     """
-    compute = 2 * facts.macs / (getattr(chip, products) * utilization)
+    share = 1 if pairs is None else pairs / facts.pairs
+    compute = 2 * facts.macs * share / (getattr(chip, products) * utilization)
     link = 0.0
     for one in facts.collectives:
         inner = one.group < facts.devices
@@ -107,6 +117,6 @@ def predict(facts: Facts, chip: Chip, devices: int, products: str, utilization: 
     return Prediction(devices, compute, link)
 
 
-def minutes(facts: Facts, prediction: Prediction, pairs: int) -> float:
-    """How long a run over so many pairs takes, its set-up and validations apart."""
-    return pairs / (facts.pairs * prediction.devices) * prediction.step / 60
+def minutes(prediction: Prediction, batch: int, pairs: int) -> float:
+    """How long a run over so many pairs takes, `batch` a step; set-up and validations apart."""
+    return pairs / batch * prediction.step / 60

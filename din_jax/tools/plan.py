@@ -4,9 +4,10 @@
 
 Compiles the run's step for so many simulated devices of this machine's CPU, without data, weights
 or accelerators, and says what each holds, computes and sends a step; then what that takes at the
-rates that are stated for a chip and its links, on 8, 64, 256 and 1024 of them with as many pairs on
-each. The last is arithmetic on data sheets, not a measurement: --utilization is the share of the
-chip's products that a step reaches, which `din-jax accelerator` measures.
+rates that are stated for a chip and its links: on 8, 64, 256 and 1024 of them with as many pairs on
+each (weak scaling), and with the same batch on one to as many as it has pairs (strong). The last is
+arithmetic on data sheets, not a measurement: --utilization is the share of the chip's products that
+a step reaches, which `din-jax accelerator` measures.
 """
 
 import argparse
@@ -65,20 +66,27 @@ def planned(config: Config, flags: argparse.Namespace) -> Config:
 def report(facts: Facts, config: Config, flags: argparse.Namespace, pairs: int) -> dict[str, Any]:
     """Everything that is said, as JSON holds it; `pairs` of the whole run."""
     chip = chips.CHIPS[flags.chip]
-    scales = sorted({flags.devices, *chips.SCALES})
-    rows = []
-    for count in scales:
-        found = chips.predict(facts, chip, count, config.train.products, flags.utilization)
-        rows.append({
-            "devices": count, "pairs": count * facts.pairs, "compute": found.compute,
+
+    def row(devices: int, each: int) -> dict[str, Any]:
+        found = chips.predict(
+            facts, chip, devices, config.train.products, flags.utilization, pairs=each
+        )
+        return {
+            "devices": devices, "pairs": devices * each, "compute": found.compute,
             "link": found.link, "step": found.step, "bound": found.bound,
-            "efficiency": found.efficiency, "minutes": chips.minutes(facts, found, pairs),
-        })  # fmt: skip
+            "efficiency": found.efficiency,
+            "minutes": chips.minutes(found, devices * each, pairs),
+        }  # fmt: skip
+
+    batch, group = config.train.batch, config.train.fsdp
+    weak = [row(count, facts.pairs) for count in sorted({flags.devices, *chips.SCALES})]
+    doubled = [group * 2**i for i in range((batch // group).bit_length())]
+    strong = [row(count, batch // count) for count in doubled if batch % count == 0]
     sent = [dataclasses.asdict(one) | {"sent": one.sent} for one in facts.collectives]
     fits = facts.memory <= chip.memory
     return dataclasses.asdict(facts) | {
         "collectives": sent, "chip": flags.chip, "products": config.train.products,
-        "utilization": flags.utilization, "fits": fits, "scales": rows, "run": pairs,
+        "utilization": flags.utilization, "fits": fits, "scales": weak, "split": strong, "run": pairs,
     }  # fmt: skip
 
 
@@ -97,19 +105,27 @@ def table(found: dict[str, Any]) -> str:
             f"  {one['kind']:<20} {one['count']:4d} over {one['group']} devices, results "
             f"{one['bytes'] / 2**20:,.2f} MiB, sent {one['sent'] / 2**20:,.2f} MiB"
         )
+    head = (
+        f"  {'devices':>7} {'pairs':>7} {'compute ms':>10} {'link ms':>8} {'step ms':>8} "
+        f"{'bound by':>8} {'efficiency':>10} {'minutes':>9}"
+    )
     lines += [
         f"predicted for {found['chip']} at {found['utilization']:.0%} of its {found['products']} "
-        f"products, {found['run']:,} pairs in all:",
-        f"  {'devices':>7} {'pairs':>7} {'compute ms':>10} {'link ms':>8} {'step ms':>8} "
-        f"{'bound by':>8} {'efficiency':>10} {'minutes':>9}",
+        f"products, {found['run']:,} pairs in all; with as many pairs on each:",
+        head,
+        *map(_line, found["scales"]),
     ]
-    for row in found["scales"]:
-        lines.append(
-            f"  {row['devices']:7d} {row['pairs']:7d} {1e3 * row['compute']:10.2f} "
-            f"{1e3 * row['link']:8.2f} {1e3 * row['step']:8.2f} {row['bound']:>8} "
-            f"{row['efficiency']:10.0%} {row['minutes']:9.1f}"
-        )
+    if found["split"]:
+        lines += ["with the same batch, split:", head, *map(_line, found["split"])]
     return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"  {row['devices']:7d} {row['pairs']:7d} {1e3 * row['compute']:10.2f} "
+        f"{1e3 * row['link']:8.2f} {1e3 * row['step']:8.2f} {row['bound']:>8} "
+        f"{row['efficiency']:10.0%} {row['minutes']:9.1f}"
+    )
 
 
 def plan(arguments: Sequence[str] | None) -> None:

@@ -51,7 +51,18 @@ def test_a_step_on_as_many_devices():
     many = chips.predict(FACTS, CHIP, 64, "bfloat16", 0.5)
     assert many.compute == few.compute / 2  # twice the rate, and as many pairs on each
     assert many.link == pytest.approx(2 * 63 / 64 * 4e6 / 1e8 + 6 * chips.LATENCY)
-    assert chips.minutes(FACTS, few, 1600) == pytest.approx(100 * few.step / 60)
+    assert chips.minutes(few, 16, 1600) == pytest.approx(100 * few.step / 60)
+
+
+def test_a_batch_that_is_split_computes_less_and_sends_as_much():
+    one, all_four = (
+        chips.predict(FACTS, CHIP, devices, "float32", 0.5, pairs=8 // devices)
+        for devices in (1, 4)
+    )
+    assert one.link == 0 and one.efficiency == 1
+    assert all_four.compute == pytest.approx(one.compute / 4)
+    speedup = one.step / all_four.step
+    assert all_four.efficiency == pytest.approx(speedup / 4) and speedup < 4
 
 
 def test_messages_within_a_group_stay_there():
@@ -90,9 +101,11 @@ def test_the_table_says_what_is_sent_and_what_binds(tiny_plan=FACTS):
     assert (config.train.batch, config.loss.network) == (8, "random")
     found = plan.report(tiny_plan, config, flags, 1000)
     assert [row["devices"] for row in found["scales"]] == [4, 8, 64, 256, 1024]
+    assert [row["devices"] for row in found["split"]] == [1, 2, 4, 8]
+    assert {row["pairs"] for row in found["split"]} == {8}
     text = plan.table(json.loads(json.dumps(found)))
     assert "all-reduce" in text and "over 4 devices" in text and "(fits h100)" in text
-    assert len(text.splitlines()) == 5 + 1 + 2 + 5
+    assert len(text.splitlines()) == 5 + 1 + 2 + 5 + 2 + 4
 
 
 @pytest.mark.slow
