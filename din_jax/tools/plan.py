@@ -86,7 +86,8 @@ def report(facts: Facts, config: Config, flags: argparse.Namespace, pairs: int) 
     fits = facts.memory <= chip.memory
     return dataclasses.asdict(facts) | {
         "collectives": sent, "chip": flags.chip, "products": config.train.products,
-        "utilization": flags.utilization, "fits": fits, "scales": weak, "split": strong, "run": pairs,
+        "utilization": flags.utilization, "fits": fits, "scales": weak, "split": strong,
+        "run": pairs,
     }  # fmt: skip
 
 
