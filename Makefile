@@ -18,7 +18,7 @@ HAS_VENV := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 # Processes that tests run in: `make test WORKERS=3`. More than there are cores may fill the waits
 # for commands that tests start.
-WORKERS ?= auto
+WORKERS ?= logical
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test parity lint clean
