@@ -84,21 +84,41 @@ def _by_column_pairs(padded: Array, kernel: Array, size: tuple[int, int]) -> Arr
     matrices of enough rows and columns, and what comes out is the map as it is. On one thread of a
     Zen 4: 47.5 ms at 512 x 512 (2 x 2 pixels at a time, a product more and a map transposed, 56.3;
     padding by zeros left out 65), with the kernel's gradient 103 (166); at [4, 128, 128, 3] 12.9
-    (15.6) and 24.9 (31.6).
+    (15.6) and 24.9 (31.6). Strips of rows lie side by side (`_strips`).
     """
-    b, rows, read, inputs = padded.shape
+    b, _, read, inputs = padded.shape
     side, outputs = kernel.shape[0], kernel.shape[3]
     height, width = size
     pairs, taps = -(-width // 2), (side + 1) // 2
-    padded = jnp.pad(padded, ((0, 0), (0, 0), (0, 2 * (pairs + taps - 1) - read), (0, 0)))
+    span = pairs + taps - 1
+    strips = _strips(height, span * side * taps * 4 * inputs * outputs)
+    rows = -(-height // strips)
+    padded = jnp.pad(padded, ((0, 0), (0, strips * rows - height), (0, 2 * span - read), (0, 0)))
+    padded = padded.reshape(b, -1, span, 2 * inputs)
+    starts = [i * rows for i in range(strips)]
+    padded = jnp.concatenate([padded[:, i : i + rows + side - 1] for i in starts], 2)
     columns = [jnp.pad(kernel, ((0, 0), (j, 1 - j), (0, 0), (0, 0))) for j in range(2)]
     left = taps // 2
     y = lax.conv_general_dilated(
-        padded.reshape(b, rows, pairs + taps - 1, 2 * inputs),
+        padded,
         jnp.stack(columns, -2).reshape(side, taps, 2 * inputs, 2 * outputs),
         (1, 1),
         # Padded by zeros along the rows and cut off again, as in `conv2d_on_cpu`.
         ((0, 0), (left, taps - 1 - left)),
         dimension_numbers=DIMENSIONS,
     )
-    return y[:, :, left : left + pairs].reshape(b, height, 2 * pairs, outputs)[:, :, :width]
+    y = y.reshape(b, rows, strips, span, 2 * outputs)[:, :, :, left : left + pairs]
+    y = y.transpose(0, 2, 1, 3, 4).reshape(b, strips * rows, 2 * pairs, outputs)
+    return y[:, :height, :width]
+
+
+def _strips(height: int, work: int) -> int:
+    """Into how many strips, laid side by side, a map is cut whose rows cost `work` multiply-adds.
+
+    XLA's convolution on CPU (YNNPACK) divides its rows among threads only where a row takes some
+    6 M multiply-adds or more. On two threads of a Zen 4, 9x9 3-32: 512 x 512 50 -> 27 ms, 256 x 256
+    12.8 -> 7.7, eight of those 97 -> 55; on one thread no difference.
+    """
+    if not isinstance(height, int) or not isinstance(work, int):
+        return 1  # sizes unknown while tracing
+    return max(1, min(-(-(2**23) // work), height // 16))
