@@ -18,7 +18,7 @@ def work_of(trainer: Trainer) -> Work | None:
     config, feed = trainer.config, trainer.feed
     if feed.iterator is None:
         number = jax.ShapeDtypeStruct((), jnp.int32)
-        batch = jax.eval_shape(feed.draw, feed.arrays, feed.take(1), number, number)
+        batch = jax.eval_shape(feed.draw, feed.arrays, feed.take(1)[0], number, number)
     else:
         batch = abstract_batch(config)
     macs = count_operations(

@@ -1,9 +1,9 @@
 """Where a step's batch comes from: grain's batches, made on the host, or pictures that live on the
 device, of which the step draws its own.
 
-Both are used alike: `take(count)` gives what the host sends along for the next `count` steps, and
-`draw(arrays, taken, i, step)`, pure and inside the jitted call, makes the batch of one of them.
-`Feed.arrays` lies on the devices all the time.
+Both are used alike: `take(count)` gives what the host sends along for the next `count` steps or
+fewer, and for how many; `draw(arrays, taken, i, step)`, pure and inside the jitted call, makes the
+batch of one of them. `Feed.arrays` lies on the devices all the time.
 """
 
 from typing import Any
@@ -81,21 +81,34 @@ class HostFeed:
             styles=config.trained_styles,
         )
         self.iterator = iter(self._batched(self._local))
+        self._failed: UserError | None = None
         self.most = config.train.steps_per_call
         self.shares = config.data.flat, config.data.identity
         self.key = jax.random.key(config.seed)
         self.sharding = NamedSharding(mesh, PartitionSpec(None, BATCH))
 
-    def take(self, count: int) -> Batch:
-        """The next `count` batches, [steps_per_call, B, H, W, 3] each, the rest zeros."""
-        batches = [next(self.iterator) for _ in range(count)]
+    def take(self, count: int) -> tuple[Batch, int]:
+        """The next `count` batches, [steps_per_call, B, H, W, 3] each, the rest zeros; how many.
+
+        They are fewer where the input fails behind them: then the next call raises its error, so
+        that the iterator stands behind what was taught when the run is saved.
+        """
+        batches = []
+        while len(batches) < count and not self._failed:
+            try:
+                batches.append(next(self.iterator))
+            except UserError as error:
+                self._failed = error
+        if not batches:
+            raise self._failed
+        count = len(batches)
 
         def send(*parts: np.ndarray) -> Array:
             stacked = np.zeros((self.most, *np.shape(parts[0])), np.asarray(parts[0]).dtype)
             stacked[:count] = parts
             return jax.make_array_from_process_local_data(self.sharding, stacked)
 
-        return jax.tree.map(send, *batches)
+        return jax.tree.map(send, *batches), count
 
     def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
         batch = jax.tree.map(lambda x: x[i], taken)
@@ -171,10 +184,10 @@ class ResidentFeed:
         )
         return keep_targets(pictures, recipe, vgg, folder=self.config.data.kept_folder)
 
-    def take(self, count: int) -> Batch:
+    def take(self, count: int) -> tuple[Batch, int]:
         if not self.config.train.rollbacks:
-            return {}
-        return {"attempt": jax.device_put(np.int32(self.attempt), self.whole)}
+            return {}, count
+        return {"attempt": jax.device_put(np.int32(self.attempt), self.whole)}, count
 
     def draw(self, arrays: dict, taken: Batch, i: Array, step: Array) -> Batch:
         """The batch of a step: {"content", "style"}, and "targets" where they are kept."""

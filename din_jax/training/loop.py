@@ -29,14 +29,12 @@ from din_jax.training.objective import Objective
 from din_jax.training.optimizer import make_optimizer, rate_of
 from din_jax.training.page import leave_page, note_start
 from din_jax.training.reports import Reports, Window, finite
-from din_jax.training.rows import with_rows
 from din_jax.training.schedule import rows_of_the_stop, until_a_report
-from din_jax.training.setup import load_loss_network
+from din_jax.training.setup import given_variables, load_loss_network
 from din_jax.training.spikes import Spikes
-from din_jax.training.state import Network, TrainState, count, create_state, variables_of
+from din_jax.training.state import Network, TrainState, count, create_state
 from din_jax.training.step import make_train_step
 from din_jax.training.validation import Validation
-from din_jax.weights.models import load_model
 
 
 class Trainer:
@@ -96,17 +94,8 @@ class Trainer:
         key = jax.random.key(self.config.seed)
         if not self.config.train.initialize:
             return create(key)
-        given = load_model(self.config.train.initialize)
-        variables, known = variables_of(given.model), given.config.model.styles
-        if known and self.config.model.styles:
-            variables = with_rows(variables, known, self.config.model.styles)
-        if _shapes(variables) != _shapes(self.abstract.variables):
-            raise UserError(
-                f"config.train.initialize: the model in {self.config.train.initialize} has other "
-                "parameters than config.model; give the config.model it was trained with."
-            )
         variables = jax.device_put(
-            variables,
+            given_variables(self.config, self.abstract.variables),
             {"params": self.shardings.params, "batch_stats": self.shardings.batch_stats},
         )
         state = create(key).replace(**variables)
@@ -194,7 +183,15 @@ class Trainer:
         while not last:
             steps = until_a_report(config, step)
             began = time.monotonic()
-            taken = self.feed.take(steps)
+            try:
+                taken, steps = self.feed.take(steps)
+            except UserError as error:  # the others of several processes wait in a collective
+                alone = jax.process_count() == 1
+                saved = alone and self._save_early(state, step, window, checkpoints, reports)
+                if not saved:
+                    raise
+                checkpoints.wait()
+                raise UserError(f"{error} Step {step} is saved.") from error
             ready = time.monotonic()
             with self.tracing.call(steps), jax.default_matmul_precision(config.products):
                 state, sums, done = self._steps(
@@ -214,7 +211,8 @@ class Trainer:
                 if self.feed.attempt < config.rollbacks:
                     state, step, window = self._rolled_back(what, checkpoints, reports)
                     continue
-                self._diverged(state, step, window, checkpoints, reports, what)
+                self._save_early(state, step, window, checkpoints, reports)
+                raise _not_finite(what, checkpoints, self.feed.attempt)
             # Decided once a call: a signal that comes later ends the next call, which saves.
             stop = on_any_process(self._stop or time.monotonic() >= end)
             last = step >= config.steps or stop
@@ -273,20 +271,16 @@ class Trainer:
         reports.say(f"Warning: {what}: back to step {step}, with other pictures ({of}).")
         return state, step, Window(kept.get("window"))
 
-    def _diverged(
+    def _save_early(
         self, state: TrainState, step: int, window: Window, checkpoints: Checkpoints,
-        reports: Reports, what: str,
-    ):  # fmt: skip
-        """Saves the last finite state, if its pictures are finite too, and raises UserError."""
+        reports: Reports,
+    ) -> bool:  # fmt: skip
+        """Saves where a run ends before its time, if its pictures are finite; whether it did."""
         loss = self.validate(state.variables, step, reports)
-        if step and finite(loss):
+        if saved := bool(step) and finite(loss):
             kept = self._kept(step, window.saved(time.monotonic()))
             checkpoints.save(state, self.feed.iterator, loss, kept)
-        raise _not_finite(what, checkpoints, self.feed.attempt)
-
-
-def _shapes(tree):
-    return jax.tree.map(lambda x: tuple(x.shape), tree)
+        return saved
 
 
 def _not_finite(what: str, checkpoints: Checkpoints, rollbacks: int) -> UserError:

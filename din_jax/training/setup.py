@@ -1,8 +1,16 @@
-"""What a run has before its first step: the loss network."""
+"""What a run has before its first step: the loss network, and a model to start from."""
+
+from typing import Any
+
+import jax
 
 from din_jax.config import Config
+from din_jax.errors import UserError
 from din_jax.training.objective import layers_read
+from din_jax.training.rows import with_rows
+from din_jax.training.state import variables_of
 from din_jax.weights import VGGWeights, vgg19_of
+from din_jax.weights.models import load_model
 
 RANDOM_NOTICE = (
     "Loss network: seeded RANDOM features (config.loss.network='random'). Losses are comparable "
@@ -21,3 +29,28 @@ def load_loss_network(config: Config) -> VGGWeights:
     if weights.note:
         print(f"Loss network: {weights.note}.", flush=True)
     return weights
+
+
+def given_variables(config: Config, wanted: Any) -> Any:
+    """The variables of the model `config.train.initialize`, with rows for all styles of a table.
+
+    Args:
+      wanted: variables of the run's network, or their shapes.
+
+    Raises:
+      UserError: no such model, or its variables have other shapes.
+    """
+    given = load_model(config.train.initialize)
+    variables, known = variables_of(given.model), given.config.model.styles
+    if known and config.model.styles:
+        variables = with_rows(variables, known, config.model.styles)
+    if _shapes(variables) != _shapes(wanted):
+        raise UserError(
+            f"config.train.initialize: the model in {config.train.initialize} has other "
+            "parameters than config.model; give the config.model it was trained with."
+        )
+    return variables
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: tuple(x.shape), tree)

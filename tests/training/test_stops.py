@@ -12,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from din_jax.data.reader import ImageReader
+from din_jax.data.sources import SourceError
 from din_jax.errors import INTERRUPTED, UserError, exit_status
 from din_jax.training import loop
 from din_jax.training.calls import Steps
 from din_jax.training.claims import claim_run
+from din_jax.training.feed import HostFeed
 from din_jax.training.loop import Trainer
 from din_jax.training.measures import COLUMNS
 
@@ -81,6 +84,32 @@ def test_the_last_finite_state_of_a_call_survives(trainer, changed, tmp_path):
     with pytest.raises(UserError, match="not finite at step 5.*checkpoint is step 4"):
         trainer.train()
     assert saved_steps(tmp_path) == [4]
+
+
+def test_where_the_input_fails_the_steps_before_it_are_taken_and_saved(
+    trainer, changed, tmp_path, monkeypatch
+):
+    every = {"steps_per_call": 4, "log_every": 4, "validate_every": 4, "checkpoint_every": 4}
+    trainer.config = changed(trainer.config, train=every | {"steps": 8})
+    trainer.feed.most = 4
+    read, pictures = ImageReader.read, []
+
+    def fails(reader, index, **options):
+        pictures.append(index)
+        if len(pictures) > limit:
+            raise SourceError("The store is gone.")
+        return read(reader, index, **options)
+
+    monkeypatch.setattr(ImageReader, "read", fails)
+    trainer.feed.alone, limit = lambda: None, 26
+    with pytest.raises(UserError, match=r"The store is gone. Step \d is saved.") as raised:
+        trainer.train()
+    (*_, step) = saved_steps(tmp_path)
+    assert f"Step {step} " in str(raised.value) and step % 4
+    limit = 10**6
+    trainer.feed = HostFeed(trainer.config, trainer.mesh)
+    trainer.feed.most = 4
+    assert int(trainer.train().step) == 8
 
 
 def test_diverged_parameters_show_in_validation_and_are_not_saved(trainer, tmp_path):
@@ -238,7 +267,7 @@ def test_a_run_stopped_anywhere_leaves_the_table_of_one_that_was_not(
 
     trainer.step, trainer.validate = step, validating
     trainer.feed = SimpleNamespace(
-        take=lambda count: {}, arrays={}, iterator=None, close=lambda: None, attempt=0,
+        take=lambda count: ({}, count), arrays={}, iterator=None, close=lambda: None, attempt=0,
         alone=lambda: None,
     )  # fmt: skip
     trainer._steps = Steps(lambda *a, **k: trainer.step(*a, **k), lambda *_: {})
@@ -283,7 +312,7 @@ def attempts(trainer, changed):
         trainer.config = changed(trainer.config, train=every | {"rollbacks": rollbacks})
         feed = SimpleNamespace(arrays={}, iterator=None, close=lambda: None, attempt=0)
         feed.alone = lambda: None
-        feed.take = lambda count: {"attempt": jax.device_put(np.int32(feed.attempt))}
+        feed.take = lambda count: ({"attempt": jax.device_put(np.int32(feed.attempt))}, count)
 
         def step(state, batch, *_, allowed=True):
             breaks = (state.step == 3) & (batch["attempt"] < breaking)
