@@ -14,12 +14,15 @@ import pytest
 from din_jax.config import Config
 from din_jax.models.style_encoders import MAP_CHANNELS, MobileNetFeatures
 from din_jax.ops.forms import default_form
+from din_jax.training import loop
 from din_jax.training.calls import Steps
 from din_jax.training.objective import Objective, layers_read
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import Network, TrainState
 from din_jax.training.step import make_train_step
 from din_jax.weights import random_vgg19
+
+from .fake_runs import checkpoints_in_memory, fake_trainer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -149,3 +152,14 @@ tiny_parts = functools.cache(lambda: parts_of(TINY))
 @pytest.fixture(scope="module")  # not of the session, which would come before the fixtures above
 def parts() -> SimpleNamespace:
     return tiny_parts()
+
+
+@pytest.fixture
+def trainer(tiny, changed, tmp_path):
+    return fake_trainer(tiny, changed, tmp_path)
+
+
+@pytest.fixture
+def in_memory(monkeypatch):
+    """Checkpoints in memory: those of orbax take longer to write than all the rest."""
+    monkeypatch.setattr(loop, "Checkpoints", checkpoints_in_memory())
