@@ -16,9 +16,9 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 HAS_VENV := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-# Processes that tests run in: `make test WORKERS=3`. More than there are cores may fill the waits
+# Processes that tests run in: `make test WORKERS=2`. One more than there are cores fills the waits
 # for commands that tests start.
-WORKERS ?= logical
+WORKERS ?= $(shell python3 -c 'import os; print(1 + (os.cpu_count() or 1))' 2>/dev/null || echo logical)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test parity lint clean
