@@ -98,6 +98,8 @@ class HostFeed:
             try:
                 batches.append(next(self.iterator))
             except UserError as error:
+                if jax.process_count() > 1:
+                    raise  # the others take all of them: fewer here would part their collectives
                 self._failed = error
         if not batches:
             raise self._failed
