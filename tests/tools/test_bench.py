@@ -1,7 +1,6 @@
 """The benchmark times what it says: forms that agree, run in turn, counted by hand."""
 
 import json
-import time
 
 import jax
 import numpy as np
@@ -52,14 +51,25 @@ def test_programs_run_in_turn_and_the_first_round_does_not_count():
     assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
 
 
-def test_a_slow_form_runs_fewer_times_but_once():
-    slept = {"quick": 0.0, "slow": 0.02}
-    programs = {name: Program(lambda s=s: time.sleep(s)) for name, s in slept.items()}
+def test_a_slow_form_runs_fewer_times_but_once(monkeypatch):
+    """By a clock that only the programs move, so that a busy machine does not decide."""
+    now = 0.0
+
+    def lasting(seconds):
+        def run():
+            nonlocal now
+            now += seconds
+
+        return Program(run)
+
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: now)
+    programs = {"quick": lasting(0.001), "slow": lasting(0.02)}
     times = measure(programs, rounds=5, budget=0.05)
-    assert len(times["quick"]) == 5 and len(times["slow"]) in (1, 2)
-    calls = []
-    programs["slow"] = Program(lambda: calls.append(time.sleep(0.02)))
-    assert len(measure(programs, rounds=5, budget=0.001)["slow"]) == len(calls) == 1
+    assert times["quick"] == pytest.approx([1.0] * 5) and times["slow"] == pytest.approx([20.0] * 2)
+    assert measure(programs, rounds=5, budget=0.01)["slow"] == pytest.approx([20.0])
+    before = now
+    measure({"slow": programs["slow"]}, rounds=5, budget=0.01)
+    assert now - before == pytest.approx(0.02)  # to warm up, and no second time
 
 
 def test_quartiles_by_hand():
