@@ -136,7 +136,7 @@ def _deformable(stride: int = 1, dilation: int = 1) -> tuple[Callable, Callable]
 
 
 def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-    norm = BatchNorm(x.shape[-1], rngs=nnx.Rngs(0))
+    norm = BatchNorm(x.shape[-1])
     norm.scale, norm.bias = nnx.Param(scale), nnx.Param(bias)
     norm.mean, norm.var = nnx.BatchStat(0 * bias), nnx.BatchStat(0 * bias + 1)
     return norm(x)

@@ -65,7 +65,7 @@ class ConvBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.conv = Conv(inputs, outputs, kernel, stride, depthwise=depthwise, gain=gain, rngs=rngs)
-        self.norm = make_norm(norm, outputs, rngs)
+        self.norm = make_norm(norm, outputs)
         self.linear = linear
 
     def __call__(self, x: Array) -> Array:

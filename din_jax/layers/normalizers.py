@@ -99,6 +99,13 @@ class Centering:
         return Affine(moments.mean)
 
 
+def average(running: nnx.BatchStat, new: Array, momentum: float):
+    """running <- momentum running + (1 - momentum) new, without a gradient."""
+    kept = momentum * running[...] + (1 - momentum) * lax.stop_gradient(new)
+    # Not by `running[...] =`, which asks a tracer for its sharding: 14 ms each, to be refused.
+    running.set_value(kept)
+
+
 class Batch(nnx.Module):
     """(x - mu) / sqrt(var + epsilon) per channel: of the batch in training, running afterwards.
 
@@ -118,9 +125,8 @@ class Batch(nnx.Module):
         one = (1, -1, *x.shape[2:])  # the images as one tall one
         flat = None if weights is None else weights.reshape(1, -1, x.shape[2])
         mean, variance = mean_and_variance(x.reshape(one), flat)
-        for running, new in ((self.mean, mean), (self.variance, variance)):
-            new = lax.stop_gradient(new[0])
-            running[...] = self.momentum * running[...] + (1 - self.momentum) * new
+        average(self.mean, mean[0], self.momentum)
+        average(self.variance, variance[0], self.momentum)
         return Moments(mean, variance)
 
     def affine(self, moments: Moments) -> Affine:
