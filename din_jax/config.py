@@ -119,6 +119,10 @@ class LossConfig:
     # the nets read VGG's
     descriptor_weight: float = setting(1.0, least=0)
     variation_weight: float = setting(0.0, least=0)
+    # on how near a picture is to its own style beside the others of its batch
+    contrast_weight: float = setting(0.0, least=0)
+    # on how alike a picture and its content change from point to point
+    coherence_weight: float = setting(0.0, least=0)
     # factors by which pictures are also compared shrunk, the losses a mean over the sizes: at half
     # size strokes twice as wide are seen
     shrink: tuple[int, ...] = setting((), least=2, most=16, length=(0, 4))
@@ -264,6 +268,18 @@ def _check(c: Config):
                 f"config.loss.shrink={factor} leaves {side // factor} px of config.data.{name}="
                 f"{side}, but VGG-19 needs {SMALLEST_CROP['vgg19']}.",
             )
+    least = 24  # relu4_1 is 3x3: a point and all its neighbors
+    _require(
+        not c.loss.coherence_weight or c.data.crop >= least,
+        f"config.loss.coherence_weight compares neighbors on relu4_1: set config.data.crop to "
+        f"{least} or more, not {c.data.crop}.",
+    )
+    alone = c.train.batch // c.train.accumulate < 2
+    _require(
+        not (c.loss.contrast_weight and alone),
+        "config.loss.contrast_weight compares the pairs of a batch: set batch to at least twice "
+        "train.accumulate.",
+    )
     _require(
         c.data.resident or not c.data.kept_crops,
         f"config.data.kept_crops={c.data.kept_crops} keeps crops in memory: set "

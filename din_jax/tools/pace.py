@@ -77,14 +77,13 @@ def parts_of(config: Config) -> dict[str, Part]:
     from din_jax.evaluation.operations import count_operations
     from din_jax.models.network import VGGBackbone
     from din_jax.models.vgg import vgg_features
-    from din_jax.training.objective import Objective, layers_read
+    from din_jax.training.objective import Objective, layers_needed
     from din_jax.training.optimizer import make_optimizer
     from din_jax.training.state import Network, create_state
     from din_jax.training.step import make_train_step, to_float
     from din_jax.weights import random_vgg19
 
-    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
-    weights = random_vgg19(0, tuple(sorted(layers)))
+    weights = random_vgg19(0, tuple(sorted(layers_needed(config))))
     vgg = jax.tree.map(jnp.asarray, dict(weights.params))
     backbone = VGGBackbone(weights.params, weights.preprocessing)
     uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)

@@ -88,7 +88,7 @@ def compile_step(config: Config) -> Facts:
         replicated,
         state_shardings,
     )
-    from din_jax.training.objective import Objective, layers_read
+    from din_jax.training.objective import Objective, layers_needed
     from din_jax.training.optimizer import make_optimizer
     from din_jax.training.state import Network, count, create_state
     from din_jax.training.step import make_train_step
@@ -104,9 +104,7 @@ def compile_step(config: Config) -> Facts:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
         )
 
-    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
-    layers |= {"relu4_1"} if config.model.network == "vgg19" else set()
-    weights = random_vgg19(0, tuple(sorted(layers)))
+    weights = random_vgg19(0, tuple(sorted(layers_needed(config))))
     vgg = jax.tree.map(jnp.asarray, dict(weights.params))
     uses_vgg = "vgg19" in (config.model.network, config.model.style_encoder)
     backbone = VGGBackbone(weights.params, weights.preprocessing) if uses_vgg else None

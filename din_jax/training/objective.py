@@ -8,9 +8,12 @@ from jax import Array
 
 from din_jax.config import Config, LossConfig, ModelConfig
 from din_jax.losses import (
+    coherence_loss,
     content_loss,
     gram_loss,
     gram_matrices,
+    neighbor_differences,
+    style_contrast,
     style_loss,
     style_statistics,
     total_variation,
@@ -21,12 +24,24 @@ from din_jax.ops.preprocessing import Preprocessing
 from din_jax.ops.resizing import shrink
 
 Metrics = dict[str, Array]
+# layers whose changes from point to point are compared
+COHERENT = ("relu2_1", "relu3_1", "relu4_1")
 Targets = dict[str, Any]  # what losses compare with: nested dicts, the batch in front
 
 
 def layers_read(model: ModelConfig) -> tuple[str, ...]:
     """VGG-19 layers of the style that training gives the model's nets or style encoder to learn."""
     return make_reader(model).layers
+
+
+def layers_needed(config: Config) -> set[str]:
+    """Layers of the loss network that a run's losses and model need."""
+    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
+    if config.loss.coherence_weight:
+        layers.update(COHERENT)
+    if config.model.network == "vgg19":
+        layers.add("relu4_1")
+    return layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +78,13 @@ class Objective:
             f"content {c.content_layers} style {c.style_layers} read {self.read} maps {self.maps} "
             f"gram {bool(c.gram_weight)} of {self.preprocessing}"
             + (f" shrunk {c.shrink}" if c.shrink else "")
+            + (f" changes {self.coherent}" if self.coherent else "")
         )
+
+    @property
+    def coherent(self) -> tuple[str, ...]:
+        """Layers whose changes from point to point are compared, at full size."""
+        return COHERENT if self.config.coherence_weight else ()
 
     def features(self, vgg: VGGParams, images: Array, layers) -> dict[str, Array]:
         return vgg_features(vgg, self.preprocessing, images, sorted(set(layers)))
@@ -76,10 +97,13 @@ class Objective:
     def content_targets(self, vgg: VGGParams, content: Array) -> Targets:
         """What the loss compares a content with, [B, ...] each; no gradient runs through it."""
         c = self.config
-        targets = {
-            f"content{suffix}": self.features(vgg, images, c.content_layers)
-            for suffix, images in self.sizes(content)
-        }
+        targets: Targets = {}
+        for suffix, images in self.sizes(content):
+            compared = self.coherent if not suffix else ()
+            maps = self.features(vgg, images, (*c.content_layers, *compared))
+            targets[f"content{suffix}"] = {name: maps[name] for name in c.content_layers}
+            if compared:
+                targets["changes"] = {name: neighbor_differences(maps[name]) for name in compared}
         return jax.lax.stop_gradient(targets)
 
     def style_targets(self, vgg: VGGParams, style: Array) -> Targets:
@@ -121,14 +145,18 @@ class Objective:
         return jax.vmap(one)(self.seen(vgg, stylized), stylized, targets)
 
     def seen(self, vgg: VGGParams, stylized: Array) -> dict[str, dict]:
-        """What the losses read of stylized images: size to layer to {"map", "statistics", "gram"}.
+        """What the losses read of stylized images: size to layer to {"map", "statistics", "gram",
+        "changes"}.
 
-        Each of the three is there where it is read. No map of a style layer leaves VGG, so that
+        Each of them is there where it is read. No map of a style layer leaves VGG, so that
         none has to be kept where it is computed anew.
         """
-        return {suffix: self._seen(vgg, images) for suffix, images in self.sizes(stylized)}
+        return {
+            suffix: self._seen(vgg, images, () if suffix else self.coherent)
+            for suffix, images in self.sizes(stylized)
+        }
 
-    def _seen(self, vgg: VGGParams, stylized: Array) -> dict[str, dict]:
+    def _seen(self, vgg: VGGParams, stylized: Array, coherent: tuple[str, ...]) -> dict[str, dict]:
         c = self.config
 
         def read(layer: str, x: Array) -> dict[str, Any]:
@@ -137,9 +165,11 @@ class Objective:
                 found["statistics"] = style_statistics({layer: x}, [layer])[layer]
                 if c.gram_weight:
                     found["gram"] = gram_matrices({layer: x}, [layer])[layer]
+            if layer in coherent:
+                found["changes"] = neighbor_differences(x)
             return found
 
-        layers = sorted({*c.content_layers, *c.style_layers})
+        layers = sorted({*c.content_layers, *c.style_layers, *coherent})
         return vgg_features(
             vgg, self.preprocessing, stylized, layers, read=read, recompute=self.recompute
         )
@@ -159,6 +189,13 @@ class Objective:
         total = c.content_weight * mean("content") + c.style_weight * mean("style")
         if c.gram_weight:
             total += c.gram_weight * mean("gram")
+        if c.contrast_weight and len(stylized) > 1:
+            total += c.contrast_weight * mean("contrast")
+        if self.coherent:
+            changes = {layer: seen[""][layer]["changes"] for layer in self.coherent}
+            found = coherence_loss(changes, targets["changes"])
+            metrics["coherence"] = sum(found.values()) / len(found)
+            total += c.coherence_weight * metrics["coherence"]
         if c.variation_weight:
             metrics["variation"] = total_variation(stylized)
             total += c.variation_weight * metrics["variation"]
@@ -174,6 +211,9 @@ class Objective:
         if c.gram_weight:
             grams = {layer: seen[layer]["gram"] for layer in c.style_layers}
             parts["gram"] = gram_loss(grams, targets[f"gram{suffix}"])
+        own = targets[f"statistics{suffix}"]
+        if c.contrast_weight and len(own[c.style_layers[0]][0]) > 1:  # not of a pair alone
+            parts["contrast"] = style_contrast(statistics, own)
         metrics: Metrics = {}
         for part, by_layer in parts.items():
             metrics |= {f"{part}{suffix}/{k}": v for k, v in by_layer.items()}

@@ -6,7 +6,7 @@ import jax
 
 from din_jax.config import Config
 from din_jax.errors import UserError
-from din_jax.training.objective import layers_read
+from din_jax.training.objective import layers_needed
 from din_jax.training.rows import with_rows
 from din_jax.training.state import variables_of
 from din_jax.weights import VGGWeights, vgg19_of
@@ -20,12 +20,9 @@ RANDOM_NOTICE = (
 
 def load_loss_network(config: Config) -> VGGWeights:
     """The VGG-19 that the config asks for, with every layer that its losses and model need."""
-    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
-    if config.model.network == "vgg19":
-        layers.add("relu4_1")
     if config.loss.network == "random":
         print(RANDOM_NOTICE, flush=True)
-    weights = vgg19_of(config, layers)
+    weights = vgg19_of(config, layers_needed(config))
     if weights.note:
         print(f"Loss network: {weights.note}.", flush=True)
     return weights

@@ -16,7 +16,7 @@ from din_jax.models.style_encoders import MAP_CHANNELS, MobileNetFeatures
 from din_jax.ops.forms import default_form
 from din_jax.training import loop
 from din_jax.training.calls import Steps
-from din_jax.training.objective import Objective, layers_read
+from din_jax.training.objective import Objective, layers_needed
 from din_jax.training.optimizer import make_optimizer
 from din_jax.training.state import Network, TrainState
 from din_jax.training.step import make_train_step
@@ -58,8 +58,7 @@ def change(config: Config, **sections) -> Config:
 
 def parts_of(config: Config) -> SimpleNamespace:
     """Network, loss and compiled update as the trainer wires them, without its files."""
-    layers = {*config.loss.content_layers, *config.loss.style_layers, *layers_read(config.model)}
-    vgg = random_features(0, tuple(sorted(layers)))
+    vgg = random_features(0, tuple(sorted(layers_needed(config))))
     network = Network(config.model)
     optimizer = make_optimizer(config.optim, config.train.steps)
     objective = Objective.of(config, vgg.preprocessing)
