@@ -24,7 +24,7 @@ from itertools import zip_longest
 from typing import Any
 
 from din_jax.command_line import Parser, check_least
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.processes import add_flag, in_processes, spread

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from din_jax.command_line import Parser
-from din_jax.config import SMALLEST_SIDE, ModelConfig
+from din_jax.config import ModelConfig
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.evaluation.operations import Operations, count_operations
 from din_jax.layers.blocks import Conv

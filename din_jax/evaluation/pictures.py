@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.data.decoding import MAX_PIXELS, decode_pil, load_image
 from din_jax.data.inputs import find_inputs, safe_stem, unique_names
 from din_jax.data.inspection import name_bad

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError
 from din_jax.export.onnx_files import OnnxFile
 from din_jax.files import write_atomically

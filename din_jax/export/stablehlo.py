@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError
 from din_jax.export.checks import Expected
 from din_jax.export.reference import HURRIED, Reference

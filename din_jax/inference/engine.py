@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from din_jax.config import PRODUCTS, SMALLEST_SIDE
+from din_jax.config import PRODUCTS
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError
 from din_jax.inference import programs
 from din_jax.inference.batching import (

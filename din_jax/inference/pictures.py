@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.data.decoding import decode_pil, resize_crop, upright
 from din_jax.errors import UserError
 

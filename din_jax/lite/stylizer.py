@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError
 from din_jax.inference.asked import StyleCodes
 from din_jax.inference.bank import StyleBank

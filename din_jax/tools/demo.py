@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from din_jax.command_line import Parser, check_least
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.data import save_image
 from din_jax.data.drawn.synthetic import SyntheticContent, SyntheticStyle
 from din_jax.errors import exit_status

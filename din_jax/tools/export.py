@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from din_jax.command_line import Parser, check_least
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import exit_status, loading
 from din_jax.memory import keep_freed_memory
 

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from din_jax.command_line import Parser, check_least
-from din_jax.config import PRODUCTS, SMALLEST_SIDE
+from din_jax.config import PRODUCTS
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError, exit_status
 from din_jax.memory import keep_freed_memory
 from din_jax.tools.processes import add_flag, in_processes, spread

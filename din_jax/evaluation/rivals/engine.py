@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from din_jax.config import SMALLEST_SIDE
+from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.evaluation.rivals.methods import Paint
 from din_jax.evaluation.rivals.networks import Networks
 from din_jax.inference.batching import check_images
