@@ -100,6 +100,15 @@ def test_other_networks_are_refused_in_a_sentence(settings):
         content_graph(network, code_shapes(network))
 
 
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_depthwise_weights_are_never_rounded(storage):
+    """A folded norm makes those of a nearly constant channel large, and rounding them shows."""
+    weights = np.random.default_rng(0).standard_normal((32, 1, 3, 3)).astype(np.float32)
+    g = Graph("weights", storage)
+    g.output(g.weight(weights, axis=0), "weights", [32, 1, 3, 3])
+    np.testing.assert_array_equal(session(g).run(None, {})[0], weights)
+
+
 @pytest.mark.parametrize("storage, bound", [("float16", 2**-11), ("int8", 1 / 254)])
 def test_stored_weights_are_rounded_by_no_more_than_their_type(storage, bound):
     """float16 relative to each number, int8 to the largest of its output channel."""
