@@ -49,8 +49,8 @@ def check_together(c):
     alone = c.train.batch // c.train.accumulate < 2
     _require(
         not (c.loss.contrast_weight and alone),
-        "config.loss.contrast_weight compares the pairs of a batch: set batch to at least twice "
-        "train.accumulate.",
+        "config.loss.contrast_weight compares the pairs of a batch: set config.train.batch to "
+        f"{2 * c.train.accumulate} or more, not {c.train.batch}.",
     )
     _require(
         c.data.resident or not c.data.kept_crops,

@@ -13,7 +13,7 @@ cpu       folders of pictures, VGG-19     how that was trained on, on pictures i
 gpu       the same                        the paper's 160,000 steps at 256 px, in bfloat16, nine
                                           minutes at a time; nobody here has run it
 k3 ...    as fast                         other dynamic convolutions
-demo      none                            150 steps in 75 s; style falls from 4.1 to 2.8 on seeded
+demo      none                            150 steps in 75 s; style falls from 4.8 to 2.8 on seeded
                                           random features, to be compared with themselves only
 
 The paper's data: `python -m din_jax.data.prepare coco` and `... wikiart`; folders of your own:

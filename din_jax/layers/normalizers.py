@@ -102,7 +102,7 @@ class Centering:
 def average(running: nnx.BatchStat, new: Array, momentum: float):
     """running <- momentum running + (1 - momentum) new, without a gradient."""
     kept = momentum * running[...] + (1 - momentum) * lax.stop_gradient(new)
-    # Not by `running[...] =`, which asks a tracer for its sharding: 14 ms each, to be refused.
+    # Not by `running[...] =`, which asks a tracer for its sharding, and is long about refusing.
     running.set_value(kept)
 
 

@@ -36,7 +36,7 @@ class BatchNorm(nnx.Module):
     `x` [B, H, W, C]. Ioffe & Szegedy 2015.
 
     Parameters and statistics are named as in `nnx.BatchNorm`, whose variance is E[x^2] - mu^2 and
-    loses digits where the mean is far from zero; its updates take three times as long to trace.
+    loses digits where the mean is far from zero.
     """
 
     def __init__(

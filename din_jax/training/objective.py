@@ -189,7 +189,7 @@ class Objective:
         total = c.content_weight * mean("content") + c.style_weight * mean("style")
         if c.gram_weight:
             total += c.gram_weight * mean("gram")
-        if c.contrast_weight and len(stylized) > 1:
+        if "contrast" in metrics:
             total += c.contrast_weight * mean("contrast")
         if self.coherent:
             changes = {layer: seen[""][layer]["changes"] for layer in self.coherent}
