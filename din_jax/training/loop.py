@@ -94,11 +94,12 @@ class Trainer:
         key = jax.random.key(self.config.seed)
         if not self.config.train.initialize:
             return create(key)
+        state = create(key)
         variables = jax.device_put(
-            given_variables(self.config, self.abstract.variables),
+            given_variables(self.config, self.abstract.variables, lambda: state.variables),
             {"params": self.shardings.params, "batch_stats": self.shardings.batch_stats},
         )
-        state = create(key).replace(**variables)
+        state = state.replace(**variables)
         if state.average:
             state = state.replace(average=jax.tree.map(jnp.copy, variables["params"]))
         return state

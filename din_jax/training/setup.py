@@ -1,11 +1,13 @@
 """What a run has before its first step: the loss network, and a model to start from."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from din_jax.config import Config
 from din_jax.errors import UserError
+from din_jax.training.grown import with_blocks
 from din_jax.training.objective import layers_needed
 from din_jax.training.rows import with_rows
 from din_jax.training.state import variables_of
@@ -28,11 +30,15 @@ def load_loss_network(config: Config) -> VGGWeights:
     return weights
 
 
-def given_variables(config: Config, wanted: Any) -> Any:
-    """The variables of the model `config.train.initialize`, with rows for all styles of a table.
+def given_variables(config: Config, wanted: Any, fresh: Callable[[], Any]) -> Any:
+    """The variables of the model `config.train.initialize`, made to fit the run's network.
+
+    A table of styles gets rows for all of the run's. Residual blocks that the model has not are
+    added behind its own, silent, so that the deeper network starts as the same function.
 
     Args:
-      wanted: variables of the run's network, or their shapes.
+      wanted: shapes of the variables of the run's network.
+      fresh: gives such variables as a run that starts from nothing has.
 
     Raises:
       UserError: no such model, or its variables have other shapes.
@@ -41,12 +47,13 @@ def given_variables(config: Config, wanted: Any) -> Any:
     variables, known = variables_of(given.model), given.config.model.styles
     if known and config.model.styles:
         variables = with_rows(variables, known, config.model.styles)
-    if _shapes(variables) != _shapes(wanted):
+    if _shapes(with_blocks(variables, wanted)) != _shapes(wanted):
         raise UserError(
             f"config.train.initialize: the model in {config.train.initialize} has other "
-            "parameters than config.model; give the config.model it was trained with."
+            "parameters than config.model; give the config.model it was trained with (its "
+            "residuals may be more)."
         )
-    return variables
+    return with_blocks(variables, fresh())
 
 
 def _shapes(tree: Any) -> Any:

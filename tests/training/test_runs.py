@@ -124,6 +124,14 @@ def test_initialize_takes_the_parameters_of_a_run_or_a_file(tiny, changed, whole
     assert np.any(other != state.params["codes"]["level3"]["weight_net"]["first"]["kernel"])
 
 
+def test_initialize_makes_a_network_deeper(tiny, changed, whole, tmp_path):
+    config = changed(tiny, model={"residuals": 1}, train={"initialize": str(whole[0])})
+    params = Trainer(config, tmp_path).initial_state().params
+    assert not np.any(params["decoder"]["residuals"][0]["second"]["pointwise"]["norm"]["scale"])
+    assert np.any(params["decoder"]["residuals"][0]["first"]["pointwise"]["conv"]["kernel"])
+    assert_equal(params["decoder"]["output"], whole[1].params["decoder"]["output"])
+
+
 def test_initialize_refuses_a_model_of_another_shape(tiny, changed, whole, tmp_path):
     config = changed(tiny, model={"net_hidden": 5}, train={"initialize": str(whole[0])})
     with pytest.raises(UserError, match=r"config\.train\.initialize.*other parameters") as error:

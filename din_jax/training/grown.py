@@ -1,0 +1,38 @@
+"""Residual blocks added to a trained network, which stays the function that it was.
+
+A residual block is x + f(x). With the last scale of f at zero (without a norm, its last kernel) it
+is x, and a gradient step moves it from there (Goyal et al. 2017, section 5.1; for trained networks
+Chen et al. 2016, "Net2Net").
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+
+def with_blocks(given: Mapping, fresh: Mapping) -> dict:
+    """The variables `given`, with those residual blocks that `fresh` alone has, adding nothing yet.
+
+    Args:
+      given: variables of a network, "params" and "batch_stats".
+      fresh: those of a network with more blocks, newly drawn; or their shapes.
+    """
+    grown = {kind: dict(parts) for kind, parts in given.items()}
+    for kind, parts in grown.items():
+        for part in ("encoder", "decoder"):
+            wanted = fresh.get(kind, {}).get(part, {}).get("residuals", {})
+            known = parts.get(part, {}).get("residuals", {})
+            added = {number: wanted[number] for number in wanted if number not in known}
+            if added:
+                if kind == "params":
+                    added = {number: _silent(block) for number, block in added.items()}
+                parts[part] = {**parts.get(part, {}), "residuals": {**known, **added}}
+    return grown
+
+
+def _silent(block: Mapping) -> dict:
+    last = dict(block["second"]["pointwise"])
+    part = "norm" if "scale" in last.get("norm", {}) else "conv"
+    last[part] = jax.tree.map(jnp.zeros_like, last[part])
+    return {**block, "second": {**block["second"], "pointwise": last}}
