@@ -111,7 +111,8 @@ class SeparableBlock(nnx.Module):
 class ResidualBlock(nnx.Module):
     """x + f(x), f two separable blocks, the second without ReLU.
 
-    The branch starts small, with or without a norm, so that depth does not amplify.
+    Without a norm the branch starts small, so that depth does not amplify; a norm starts it at unit
+    variance.
     """
 
     GAIN = 0.2

@@ -14,8 +14,8 @@ from din_jax.ops.widening import widen
 class InstanceNorm(nnx.Module):
     """y = scale * instance_norm(x) + bias, scale and bias learned per channel."""
 
-    def __init__(self, channels: int, gain: float = 1.0):
-        self.scale = nnx.Param(jnp.full(channels, gain))
+    def __init__(self, channels: int):
+        self.scale = nnx.Param(jnp.ones(channels))
         self.bias = nnx.Param(jnp.zeros(channels))
 
     def __call__(self, x: Array) -> Array:
@@ -39,10 +39,8 @@ class BatchNorm(nnx.Module):
     loses digits where the mean is far from zero.
     """
 
-    def __init__(
-        self, channels: int, gain: float = 1.0, momentum: float = 0.99, epsilon: float = EPSILON
-    ):
-        self.scale = nnx.Param(jnp.full(channels, gain))
+    def __init__(self, channels: int, momentum: float = 0.99, epsilon: float = EPSILON):
+        self.scale = nnx.Param(jnp.ones(channels))
         self.bias = nnx.Param(jnp.zeros(channels))
         self.mean = nnx.BatchStat(jnp.zeros(channels))
         self.var = nnx.BatchStat(jnp.ones(channels))
@@ -103,10 +101,10 @@ class Identity(nnx.Module):
         return x
 
 
-def make_norm(kind: str, channels: int, gain: float = 1.0) -> nnx.Module:
-    """The norm named in a config, "instance", "batch" or "none", its scale starting at `gain`."""
+def make_norm(kind: str, channels: int) -> nnx.Module:
+    """The norm named in a config, "instance", "batch" or "none"."""
     if kind == "instance":
-        return InstanceNorm(channels, gain)
+        return InstanceNorm(channels)
     if kind == "batch":
-        return BatchNorm(channels, gain)
+        return BatchNorm(channels)
     return Identity()
