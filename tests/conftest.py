@@ -19,6 +19,9 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
     "--xla_cpu_parallel_codegen_split_count=1",
 )
+# Workers share the cores: threads of their own, in XLA's pools and in BLAS, wait for each other.
+os.environ.setdefault("PJRT_NPROC", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # What is promoted or broadcast unasked is an error, also in the commands that tests start.
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
