@@ -162,7 +162,9 @@ class TrainConfig:
     rollbacks: int = setting(0, least=0, most=1000)
     # first steps in which the nets read VGG's statistics, not the MobileNet's
     teacher_steps: int = setting(0, least=0, most=10**9)
-    initialize: str = setting("")  # model file or run directory whose parameters to start from
+    # model file or run directory whose parameters to start from; its residual blocks may be fewer,
+    # those added begin by adding nothing
+    initialize: str = setting("")
     # for "cin": the styles whose rows of the table are trained, all else standing; () trains all
     only_styles: tuple[str, ...] = setting((), length=(0, 65_536))
     # parameters and statistics stay float32
