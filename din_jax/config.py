@@ -115,6 +115,8 @@ class LossConfig:
     # the nets read VGG's
     descriptor_weight: float = setting(1.0, least=0)
     variation_weight: float = setting(0.0, least=0)
+    # on the pattern that is locked to the cells of the network's deepest map
+    checkerboard_weight: float = setting(0.0, least=0)
     # on how near a picture is to its own style beside the others of its batch
     contrast_weight: float = setting(0.0, least=0)
     # on how alike a picture and its content change from point to point

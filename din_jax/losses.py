@@ -112,3 +112,30 @@ def total_variation(images: Array) -> Array:
     down = jnp.abs(images[:, 1:] - images[:, :-1]).mean()
     across = jnp.abs(images[:, :, 1:] - images[:, :, :-1]).mean()
     return widen(down + across)
+
+
+def checkerboard(images: Array, period: int) -> Array:
+    """Power of the pattern that is locked to the pixels' positions modulo `period`.
+
+    h = y - box(y), a box of `period` pixels, centered, that keeps slopes out
+    L = mean over phases (i, j) and channels of m_ij^2, m_ij the mean of h over pixels of that phase
+
+    images [B, H, W, C] of at least 2 period pixels a side; the unit is the images', squared. A
+    decoder that upsamples by `period` in all paints one, since a pixel's place in its cell of the
+    deepest map decides how it is made (Odena et al. 2016, "Deconvolution and Checkerboard
+    Artifacts"); pictures have none but by chance.
+    """
+    weights = np.r_[0.5, np.ones(period - 1), 0.5] / period  # two boxes, half a pixel off each way
+    y = smooth = widen(images)
+    for axis in (1, 2):
+        length = y.shape[axis] - period
+
+        def shifted(x: Array, by: int, axis: int = axis, length: int = length) -> Array:
+            return jax.lax.slice_in_dim(x, by, by + length, axis=axis)
+
+        smooth = sum(weight * shifted(smooth, i) for i, weight in enumerate(weights.tolist()))
+        y = shifted(y, period // 2)
+    rows, columns = (side // period for side in y.shape[1:3])
+    h = (y - smooth)[:, : rows * period, : columns * period]
+    phases = h.reshape(len(h), rows, period, columns, period, -1).mean((1, 3))
+    return jnp.square(phases).mean()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from din_jax.losses import (
+    checkerboard,
     content_loss,
     gram_loss,
     gram_matrices,
@@ -71,6 +72,38 @@ def test_total_variation_by_hand():
     # Down: (0 + 1 + 3) / 3; across: (1 + 2 + 0 + 0) / 4.
     np.testing.assert_allclose(total_variation(image), 4 / 3 + 3 / 4, rtol=1e-6)
     assert total_variation(jnp.full((1, 3, 3, 3), 0.7)) == 0
+
+
+def waves(period: int, down: float, across: float, side: int = 26) -> np.ndarray:
+    """cos(2 pi (down y + across x) / period), [1, side, side, 1]."""
+    y, x = np.mgrid[:side, :side]
+    return np.cos(2 * np.pi * (down * y + across * x) / period)[None, :, :, None]
+
+
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_checkerboard_is_the_power_of_what_repeats_with_the_cells(period):
+    """Waves of whole cycles per cell count by their power, 1/2, and 1 at two pixels; no others."""
+    for down, across in ((1, 0), (0, 1), (period // 2, 1), (period // 2, period // 2)):
+        expected = 1.0 if {2 * down % period, 2 * across % period} == {0} else 0.5
+        found = checkerboard(jnp.asarray(0.1 * waves(period, down, across)), period)
+        np.testing.assert_allclose(found, 0.01 * expected, rtol=1e-4)
+    y, x = np.mgrid[:26, :26] / 26
+    for free in (0 * x + 0.3, x, y - 2 * x):
+        assert checkerboard(jnp.asarray(free)[None, :, :, None], period) < 1e-12
+    assert (
+        checkerboard(jnp.asarray(waves(period + 1, 1, 0, 5 * period * (period + 1))), period) < 5e-3
+    )
+
+
+def test_checkerboard_of_a_batch_is_the_mean_of_its_pictures():
+    pictures = jnp.asarray(np.random.default_rng(1).uniform(size=(3, 17, 20, 3)), jnp.bfloat16)
+    alone = [checkerboard(pictures[i : i + 1], 4) for i in range(3)]
+    found = checkerboard(pictures, 4)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, np.mean(alone), rtol=1e-5)
+    # Noise has as much of it as chance gives: its power over the number of cells.
+    noise = np.random.default_rng(2).normal(size=(20, 68, 68, 3))
+    np.testing.assert_allclose(checkerboard(jnp.asarray(noise), 4), 15 / 16 / 256, rtol=0.1)
 
 
 def test_losses_are_float32_for_bfloat16_features(maps):

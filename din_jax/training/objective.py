@@ -8,6 +8,7 @@ from jax import Array
 
 from din_jax.config import Config, LossConfig, ModelConfig
 from din_jax.losses import (
+    checkerboard,
     coherence_loss,
     content_loss,
     gram_loss,
@@ -18,6 +19,7 @@ from din_jax.losses import (
     style_statistics,
     total_variation,
 )
+from din_jax.models.footprint import grid
 from din_jax.models.readers import make_reader
 from din_jax.models.vgg import VGGParams, vgg_features
 from din_jax.ops.preprocessing import Preprocessing
@@ -55,6 +57,7 @@ class Objective:
         both.
       maps: whether the model reads those maps themselves; else their statistics.
       recompute: whether a gradient computes what it needs of VGG anew (`vgg_features`).
+      period: pixels along a side of a cell of the network's deepest map.
     """
 
     config: LossConfig
@@ -62,13 +65,14 @@ class Objective:
     read: tuple[str, ...] = ()
     maps: bool = False
     recompute: bool = False
+    period: int = 4
 
     @classmethod
     def of(cls, config: Config, preprocessing: Preprocessing) -> "Objective":
         """That of a run."""
         maps = config.model.style_feature != "statistics"
         read, recompute = layers_read(config.model), config.train.recompute
-        return cls(config.loss, preprocessing, read, maps, recompute)
+        return cls(config.loss, preprocessing, read, maps, recompute, grid(config.model))
 
     @property
     def computes(self) -> str:
@@ -199,6 +203,9 @@ class Objective:
         if c.variation_weight:
             metrics["variation"] = total_variation(stylized)
             total += c.variation_weight * metrics["variation"]
+        if c.checkerboard_weight:
+            metrics["checkerboard"] = checkerboard(stylized, self.period)
+            total += c.checkerboard_weight * metrics["checkerboard"]
         return total, metrics | {"total": total}
 
     def _parts(self, seen: dict[str, dict], targets: Targets, suffix: str) -> Metrics:

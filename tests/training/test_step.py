@@ -8,6 +8,7 @@ import pytest
 
 from din_jax.config import LossConfig
 from din_jax.losses import (
+    checkerboard,
     content_loss,
     gram_loss,
     gram_matrices,
@@ -108,7 +109,7 @@ def test_metrics_hold_each_layer_and_add_up(parts, stepped):
 def test_gram_and_variation_join_with_their_weights(parts):
     config = LossConfig(
         content_layers=("relu2_1",), style_layers=LAYERS, content_weight=0.5, style_weight=3.0,
-        gram_weight=7.0, variation_weight=11.0,
+        gram_weight=7.0, variation_weight=11.0, checkerboard_weight=13.0,
     )  # fmt: skip
     objective = Objective(config, parts.preprocessing)
     content, style = (to_float(parts.batch[k], jnp.float32) for k in ("content", "style"))
@@ -124,16 +125,17 @@ def test_gram_and_variation_join_with_their_weights(parts):
     for name, value in by_layer.items():
         np.testing.assert_allclose(metrics[f"gram/{name}"], value, rtol=1e-5)
     np.testing.assert_allclose(metrics["variation"], total_variation(stylized), rtol=1e-6)
+    np.testing.assert_allclose(metrics["checkerboard"], checkerboard(stylized, 4), rtol=1e-5)
     by_hand = (
         0.5 * metrics["content"] + 3 * metrics["style"]
-        + 7 * metrics["gram"] + 11 * metrics["variation"]
+        + 7 * metrics["gram"] + 11 * metrics["variation"] + 13 * metrics["checkerboard"]
     )  # fmt: skip
     np.testing.assert_allclose(total, by_hand, rtol=1e-5)
-    assert metrics["gram"] > 0 and metrics["variation"] > 0
+    assert min(metrics[name] for name in ("gram", "variation", "checkerboard")) > 0
 
 
 def test_no_weight_no_gram_and_no_variation(stepped):
-    assert not {"gram", "variation", "descriptor"} & set(stepped[1])
+    assert not {"gram", "variation", "checkerboard", "descriptor"} & set(stepped[1])
 
 
 @pytest.mark.slow
