@@ -6,6 +6,8 @@ that a model was trained with.
            colors; here they count), in levels of 255: 0, the same colors, strokes and grain
   ssim     how much of the content's structure is left: the structural similarity (Wang et al. 2004)
            of the two pictures' brightness, by dm-pix: 1, all of it
+  checkerboard  a pattern that repeats with the cells of the network's maps and not with anything
+           shown (`losses.checkerboard`, its root in levels of 255): photographs have some 0.1
 """
 
 import functools
@@ -17,6 +19,9 @@ import jax
 import numpy as np
 from scipy import ndimage
 
+from din_jax.losses import checkerboard
+
+CELL = 8  # pixels; cells of 2 and 4 are parts of it
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 SIDE = 7  # pixels, of a patch
 SAMPLES = 2048  # patches of each level
@@ -32,6 +37,7 @@ class Judged(NamedTuple):
 
     patches: float
     ssim: float
+    checkerboard: float
 
 
 def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
@@ -110,8 +116,23 @@ def _ssim():
         return None
 
 
+def checkerboard_levels(image: np.ndarray) -> float:
+    """Deviation of what is locked to the pixels' places in cells of `CELL`, in levels of 255.
+
+    Of a picture uint8 [H, W, 3]; NaN where a side has less than two cells.
+    """
+    if min(image.shape[:2]) < 2 * CELL:
+        return float("nan")
+    return float(np.sqrt(_checkerboard(image.astype(np.float32)[None], CELL)))
+
+
+_checkerboard = jax.jit(checkerboard, static_argnums=1)
+
+
 def judge(stylized: np.ndarray, content: np.ndarray, style: Projections) -> Judged:
-    """Both judges on a stylized picture of its content's size, uint8 [H, W, 3]."""
+    """What all judges say of a stylized picture of its content's size, uint8 [H, W, 3]."""
     return Judged(
-        patch_distance(patch_projections(stylized), style), structural_similarity(stylized, content)
+        patch_distance(patch_projections(stylized), style),
+        structural_similarity(stylized, content),
+        checkerboard_levels(stylized),
     )

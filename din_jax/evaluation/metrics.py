@@ -34,7 +34,9 @@ from din_jax.ops.preprocessing import Preprocessing
 from din_jax.weights.vgg19 import VGGWeights, require_layers
 
 CONTENT_LAYERS = ("relu4_1",)
-COLUMNS = ("content", "style", "content_loss", "style_loss", "outside", "patches", "ssim")
+COLUMNS = (
+    "content", "style", "content_loss", "style_loss", "outside", "patches", "ssim", "checkerboard",
+)  # fmt: skip
 
 
 class PerceptualMetrics:
@@ -146,7 +148,7 @@ class PerceptualMetrics:
 class PairScore:
     """One stylized pair; `outside` is the share of values in 0..1 that clipping changed.
 
-    `patches` and `ssim`: see `evaluation.judges`; NaN where nobody asked them.
+    `patches`, `ssim` and `checkerboard`: see `evaluation.judges`; NaN where nobody asked them.
     """
 
     content: str
@@ -156,6 +158,7 @@ class PairScore:
     outside: float
     patches: float = math.nan
     ssim: float = math.nan
+    checkerboard: float = math.nan
 
 
 def output_spread(outputs: Sequence[Sequence[np.ndarray]]) -> float:
@@ -223,11 +226,11 @@ def table(scores: Sequence[PairScore], spread: float = math.nan) -> str:
     width = max(len(name) for name, _ in [*rows, ("style", None)])
     judged = not all(math.isnan(score.patches) for score in scores)
     lines = [f"{'style':{width}}  pairs  content loss  style loss  outside [0,1]"]
-    lines[0] += "  patches   SSIM" if judged else ""
+    lines[0] += "  patches   SSIM  checkerboard" if judged else ""
     lines += [
         f"{name:{width}}  {t['pairs']:5d}  {t['content_loss']:12.4f}  {t['style_loss']:10.4f}"
         f"  {100 * t['outside']:11.3f} %"
-        + (f"  {t['patches']:7.3f}  {t['ssim']:5.3f}" if judged else "")
+        + (f"  {t['patches']:7.3f}  {t['ssim']:5.3f}  {t['checkerboard']:12.3f}" if judged else "")
         for name, t in rows
     ]
     if not math.isnan(spread):

@@ -19,7 +19,7 @@ from din_jax.data.outputs import Outputs, digest, stamp
 from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import CELL, contact_sheet, thumbnail
 from din_jax.errors import UserError
-from din_jax.evaluation.judges import judge, patch_projections
+from din_jax.evaluation.judges import Judged, judge, patch_projections
 from din_jax.evaluation.metrics import PairScore, PerceptualMetrics, csv_of, spread_over_styles
 from din_jax.evaluation.pictures import (
     Named,
@@ -165,7 +165,7 @@ class _Work:
     ):
         self.engine, self.outputs, self.overwrite = engine, outputs, overwrite
         self.metrics, self.measure_size = metrics, measure_size
-        self.measured_by = metrics and [metrics.fingerprint, measure_size]
+        self.measured_by = metrics and [metrics.fingerprint, measure_size, *Judged._fields]
         self.code = engine.encode_style([read_by(engine, style) for style in painted])
         measured = [square(style.image, measure_size) for style in painted] if metrics else []
         self.targets = metrics and metrics.style_targets(measured)

@@ -38,6 +38,9 @@ COLUMNS = {
     "patches": Column(
         "patches", "lower", "sliced Wasserstein distance of patches to the style, levels of 255"
     ),
+    "checkerboard": Column(
+        "checkerboard", "lower", "pattern locked to cells of 8 pixels, levels of 255"
+    ),
     "lpips": Column(
         "LPIPS", "lower", "perceptual distance to the content, AlexNet's, version 0.1"
     ),

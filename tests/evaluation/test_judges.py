@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from din_jax.evaluation import judges
 from din_jax.evaluation.judges import (
+    checkerboard_levels,
     enlarged,
     laplacian_pyramid,
     patch_distance,
@@ -98,3 +99,18 @@ def test_similarity_is_that_of_its_definition():
 def test_similarity_without_its_library_is_no_number(monkeypatch):
     monkeypatch.setattr(judges, "_ssim", lambda: None)
     assert math.isnan(structural_similarity(noise(0), noise(1)))
+
+
+def test_checkerboard_is_the_deviation_of_what_repeats_with_the_cells():
+    """Squares 10 levels apart deviate by 5; noise has what chance leaves over 99 cells."""
+    rows, columns = np.mgrid[:96, :80]
+    squares = 10 * ((rows // 2 + columns) % 2)[..., None].repeat(3, 2)
+    assert checkerboard_levels(squares.astype(np.uint8)) == pytest.approx(5, rel=1e-5)
+    plain = noise(5, (96, 80)) // 2
+    by_chance = plain.std() / 99**0.5
+    assert checkerboard_levels(plain) == pytest.approx(by_chance, rel=0.1)
+    both = checkerboard_levels((plain + squares).astype(np.uint8))
+    assert both == pytest.approx(np.hypot(5, by_chance), rel=0.1)
+    slanted = stripes(0.5)  # as wide as the cells, but across them
+    assert checkerboard_levels(slanted) < 0.01 * slanted.std()
+    assert math.isnan(checkerboard_levels(plain[:15]))

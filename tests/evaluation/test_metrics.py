@@ -115,6 +115,7 @@ def test_totals_are_means_over_pairs():
             "outside": 0.01,
             "patches": math.nan,
             "ssim": math.nan,
+            "checkerboard": math.nan,
             "output_spread": 0.125,
         },
         nan_ok=True,
@@ -137,6 +138,6 @@ def test_table_gives_means_per_style_and_over_all():
     assert lines[3].split() == ["all", "3", "2.3333", "0.7500", "1.000", "%"]
     assert "spread" in lines[4] and "0.1250" in lines[4]
     assert "spread" not in table(SCORES) and "SSIM" not in lines[0]
-    judged = table([PairScore("a", "x", 1.0, 0.5, 0.0, 7.25, 0.5)]).splitlines()
-    assert judged[0].split()[-2:] == ["patches", "SSIM"]
-    assert judged[1].split()[-2:] == ["7.250", "0.500"]
+    judged = table([PairScore("a", "x", 1.0, 0.5, 0.0, 7.25, 0.5, 1.5)]).splitlines()
+    assert judged[0].split()[-3:] == ["patches", "SSIM", "checkerboard"]
+    assert judged[1].split()[-3:] == ["7.250", "0.500", "1.500"]

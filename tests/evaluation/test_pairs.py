@@ -142,7 +142,8 @@ def test_pairs_are_measured_at_one_size_and_judged(engine, pictures, tmp_path):
         assert score.content_loss == pytest.approx(content.mean())
         assert score.style_loss == pytest.approx(style.mean())
         wanted = judge(painted, content, patch_projections(style))
-        assert (score.patches, score.ssim) == pytest.approx(wanted, nan_ok=True)
+        found = score.patches, score.ssim, score.checkerboard
+        assert found == pytest.approx(wanted, nan_ok=True)
     assert load_image(report.files[0]).shape == load_image(contents[0]).shape != (32, 32, 3)
 
 

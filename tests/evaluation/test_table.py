@@ -82,7 +82,9 @@ def test_the_ruler_measures_files_once_and_each_in_its_place(
     kept = tmp_path / "kept.json"
     ruler = Ruler(narrow_vgg, *named, size=32, kept=kept)
     found = ruler.measure({"x": grid})["x"]
-    assert set(found) == {"content_loss", "style_loss", "gram", "cfsd", "patches", "ssim"}
+    assert set(found) == {
+        "content_loss", "style_loss", "gram", "cfsd", "patches", "ssim", "checkerboard",
+    }  # fmt: skip
     for numbers in found.values():
         assert np.isnan(numbers[0, 1]) and np.isfinite(np.delete(numbers.ravel(), 1)).all()
     alone = Ruler(narrow_vgg, named[0][2:], named[1][1:], size=32).measure({"x": [[grid[2][1]]]})
