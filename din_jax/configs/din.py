@@ -68,7 +68,7 @@ CPU = Config(
     name="din-cpu",
     data=dataclasses.replace(RESIDENT, kept_crops=2, threads=2),
     model=PORTABLE,
-    loss=LossConfig(style_weight=15.0),
+    loss=LossConfig(style_weight=15.0, checkerboard_weight=1000.0),
     optim=LONG,
     train=TrainConfig(
         steps=2300, batch=8, teacher_steps=1800, products="bfloat16", steps_per_call=10,
