@@ -16,7 +16,7 @@ def with_blocks(given: Mapping, fresh: Mapping) -> dict:
 
     Args:
       given: variables of a network, "params" and "batch_stats".
-      fresh: those of a network with more blocks, newly drawn; or their shapes.
+      fresh: those of a network with more blocks, newly drawn.
     """
     grown = {kind: dict(parts) for kind, parts in given.items()}
     for kind, parts in grown.items():

@@ -96,7 +96,7 @@ class Trainer:
             return create(key)
         state = create(key)
         variables = jax.device_put(
-            given_variables(self.config, self.abstract.variables, lambda: state.variables),
+            given_variables(self.config, state.variables),
             {"params": self.shardings.params, "batch_stats": self.shardings.batch_stats},
         )
         state = state.replace(**variables)

@@ -1,6 +1,5 @@
 """What a run has before its first step: the loss network, and a model to start from."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -30,15 +29,14 @@ def load_loss_network(config: Config) -> VGGWeights:
     return weights
 
 
-def given_variables(config: Config, wanted: Any, fresh: Callable[[], Any]) -> Any:
+def given_variables(config: Config, fresh: Any) -> Any:
     """The variables of the model `config.train.initialize`, made to fit the run's network.
 
     A table of styles gets rows for all of the run's. Residual blocks that the model has not are
     added behind its own, silent, so that the deeper network starts as the same function.
 
     Args:
-      wanted: shapes of the variables of the run's network.
-      fresh: gives such variables as a run that starts from nothing has.
+      fresh: the variables of a run that starts from nothing.
 
     Raises:
       UserError: no such model, or its variables have other shapes.
@@ -47,13 +45,14 @@ def given_variables(config: Config, wanted: Any, fresh: Callable[[], Any]) -> An
     variables, known = variables_of(given.model), given.config.model.styles
     if known and config.model.styles:
         variables = with_rows(variables, known, config.model.styles)
-    if _shapes(with_blocks(variables, wanted)) != _shapes(wanted):
+    variables = with_blocks(variables, fresh)
+    if _shapes(variables) != _shapes(fresh):
         raise UserError(
             f"config.train.initialize: the model in {config.train.initialize} has other "
             "parameters than config.model; give the config.model it was trained with (its "
             "residuals may be more)."
         )
-    return with_blocks(variables, fresh())
+    return variables
 
 
 def _shapes(tree: Any) -> Any:
