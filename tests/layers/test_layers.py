@@ -164,3 +164,13 @@ def test_no_hidden_unit_of_a_fresh_net_is_without_gradient():
     gradients = slopes()
     per_unit = np.abs(gradients.first.kernel[...]).sum((0, 1, 2))
     assert (per_unit > 0).all()
+
+
+def test_a_norm_draws_nothing():
+    """Networks that differ in a norm alone begin from the same kernels."""
+    kernels = [
+        SeparableBlock(4, 6, norm=norm, rngs=nnx.Rngs(3)).pointwise.conv.kernel[...]
+        for norm in ("batch", "instance", "none")
+    ]
+    for other in kernels[1:]:
+        np.testing.assert_array_equal(other, kernels[0])
