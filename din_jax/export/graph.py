@@ -25,8 +25,8 @@ class Graph:
         file is loaded, so that every runtime computes the same with them. "int8" has a scale for
         each output channel, w = scale * q with q in -127..127; convolutions of or to three
         channels have few numbers that each matter: float16. Depthwise ones have the fewest, and the
-        batch norm of a nearly constant channel, folded in, makes them large (37 in the included
-        model): float32 whatever the storage.
+        batch norm of a nearly constant channel, folded in, makes them large (tens, in the
+        included model): float32 whatever the storage.
     """
 
     def __init__(self, name: str, storage: str = "float32"):
