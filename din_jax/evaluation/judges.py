@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from scipy import ndimage
 
+from din_jax.inference.batching import CompiledCache
 from din_jax.losses import checkerboard
 
 CELL = 8  # pixels; cells of 2 and 4 are parts of it
@@ -26,6 +27,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 SIDE = 7  # pixels, of a patch
 SAMPLES = 2048  # patches of each level
 PROJECTIONS = 128  # directions, shared by all pictures
+SIZES = 4  # of pictures whose programs are kept: those of one content come one after the other
 OCTAVES = 3  # of details, so that pictures of any two sizes compare; what is left makes a level too
 
 # Of each level, finest first, the sorted projections [SAMPLES, PROJECTIONS].
@@ -111,7 +113,7 @@ def structural_similarity(a: np.ndarray, b: np.ndarray) -> float:
 @functools.cache
 def _ssim():
     try:
-        return jax.jit(importlib.import_module("dm_pix").ssim)
+        return CompiledCache(importlib.import_module("dm_pix").ssim, SIZES)
     except ImportError:
         return None
 
@@ -123,10 +125,10 @@ def checkerboard_levels(image: np.ndarray) -> float:
     """
     if min(image.shape[:2]) < 2 * CELL:
         return float("nan")
-    return float(np.sqrt(_checkerboard(image.astype(np.float32)[None], CELL)))
+    return float(np.sqrt(_checkerboard(image.astype(np.float32)[None])))
 
 
-_checkerboard = jax.jit(checkerboard, static_argnums=1)
+_checkerboard = CompiledCache(lambda images: checkerboard(images, CELL), SIZES)
 
 
 def judge(stylized: np.ndarray, content: np.ndarray, style: Projections) -> Judged:

@@ -35,6 +35,7 @@ class CompiledCache:
             self._programs.move_to_end(key)
         else:
             self._programs[key] = self._jitted.lower(*arguments).compile()
+            self._jitted.clear_cache()  # which holds every program that it lowered
             self.compilations += 1
             memory = self._programs[key].memory_analysis()
             self.temporary = max(self.temporary, memory.temp_size_in_bytes if memory else 0)

@@ -3,6 +3,7 @@
 import importlib.util
 import math
 
+import jax.extend.backend
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -114,3 +115,19 @@ def test_checkerboard_is_the_deviation_of_what_repeats_with_the_cells():
     slanted = stripes(0.5)  # as wide as the cells, but across them
     assert checkerboard_levels(slanted) < 0.01 * slanted.std()
     assert math.isnan(checkerboard_levels(plain[:15]))
+
+
+@needs_pix
+def test_pictures_of_many_sizes_do_not_add_up_in_memory():
+    """Programs of the sizes used last are kept, no others: counted by the runtime."""
+    backend = jax.extend.backend.get_backend()
+
+    def programs(sizes: range) -> int:
+        for side in sizes:
+            image = stripes(0.3, (side, 24))
+            structural_similarity(image, image)
+            checkerboard_levels(image)
+        return len(backend.live_executables())
+
+    before = programs(range(16, 16 + judges.SIZES))
+    assert programs(range(40, 40 + judges.SIZES)) <= before

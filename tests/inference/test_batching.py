@@ -1,5 +1,6 @@
 """Grouping, padding, and the bounded memory of compiled programs."""
 
+import jax.extend.backend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -63,6 +64,17 @@ def test_cache_compiles_once_per_shape_and_forgets_the_least_used():
     assert cache.compilations == 4
     assert cache(jnp.ones(4, jnp.bfloat16), scale) == 8
     assert cache.compilations == 5
+
+
+def test_forgotten_programs_are_freed():
+    """Counted by the runtime: what `jax.jit` itself remembers would hold them."""
+    cache = CompiledCache(lambda x: jnp.tanh(x).sum(), limit=2)
+    backend = jax.extend.backend.get_backend()
+    counts = []
+    for size in range(1, 9):
+        cache(np.zeros(size, np.float32))
+        counts.append(len(backend.live_executables()))
+    assert counts[-1] <= counts[1]
 
 
 @pytest.mark.parametrize(
