@@ -65,7 +65,8 @@ def _root(covariance: Array, epsilon: float, inverse: bool) -> Array:
 
 
 def _root_forward(covariance, epsilon, inverse):
-    values, vectors = jnp.linalg.eigh(covariance)
+    # In every form: the other one may hang here.
+    values, vectors = lax.platform_dependent(covariance, cpu=_eigh_one_by_one, default=_eigh)
     roots = jnp.sqrt(jnp.maximum(values, 0) + epsilon)
     return _rebuild(vectors, (1 / roots if inverse else roots)[:, :, None]), (roots, vectors)
 
@@ -88,6 +89,22 @@ def _root_backward(epsilon, inverse, saved, gradient):
 
 
 _root.defvjp(_root_forward, _root_backward)
+
+
+def _eigh(covariance: Array) -> tuple[Array, Array]:
+    """Eigenvalues [B, C] and eigenvectors [B, C, C]."""
+    values, vectors = jnp.linalg.eigh(covariance)
+    return values, vectors
+
+
+def _eigh_one_by_one(covariance: Array) -> tuple[Array, Array]:
+    """The same, a matrix a call, which is what may run on a CPU.
+
+    jaxlib (0.10.2) divides a batch among the threads of XLA's pool, and the thread of the pool that
+    asked waits for them: where as many batches as there are threads are decomposed at once, all
+    wait, forever. A batch of some hundred on as many cores corrupts the heap (jax issue 39292).
+    """
+    return lax.map(_eigh, covariance)
 
 
 def _rebuild(vectors: Array, values: Array) -> Array:

@@ -1,10 +1,13 @@
 """Roots of covariances, whitening and coloring, against NumPy in float64."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from din_jax.ops.forms import default_form
 from din_jax.ops.normalization import adain
 from din_jax.ops.statistics import EPSILON, mean_and_covariance
 from din_jax.ops.whitening import covariance_root, inverse_covariance_root, wct
@@ -83,3 +86,19 @@ def test_gradients_match_finite_differences_and_stay_finite(rng, root):
     # Equal eigenvalues, and none at all: of the identity, of a constant map.
     for same in (np.eye(4), np.zeros((4, 4))):
         assert np.isfinite(gradient(jnp.asarray(same[None], jnp.float32))).all()
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the CPU's library")
+@pytest.mark.parametrize("form", ["auto", "conv"])
+def test_matrices_are_decomposed_one_by_one_on_a_cpu(form):
+    """A batch is divided among threads that then wait for themselves: read out of the program."""
+
+    def both(x, y):
+        return covariance_root(x) + inverse_covariance_root(y)
+
+    batch = jnp.ones((4, 3, 3))
+    with default_form(form):
+        compiled = jax.jit(jax.value_and_grad(lambda *pair: both(*pair).sum()))
+        program = compiled.lower(batch, batch).compile().as_text()
+    calls = re.findall(r"= \(f32\[([\d,]*)\].*custom_call_target=\"lapack_ssyevd", program)
+    assert calls == ["3,3", "3,3"]
