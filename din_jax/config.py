@@ -128,10 +128,10 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """Adam, in two groups: the weight and bias nets learn `dynamic_multiplier` times faster."""
+    """Adam, in two groups: nets, or tables of styles, learn `dynamic_multiplier` times faster."""
 
     learning_rate: float = setting(1e-4, above=0)  # of encoder and decoder
-    # learning rate of weight and bias nets over the above
+    # learning rate of weight and bias nets, or of the tables in their place, over the above
     dynamic_multiplier: float = setting(10.0, least=0)
     # "muon": encoder's and decoder's matrices by Muon, all else by Adam
     method: str = setting("adam", choices=("adam", "muon"))

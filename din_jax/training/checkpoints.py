@@ -147,7 +147,11 @@ class Checkpoints:
             self.manager.save(step, args=ocp.args.Composite(**items), metrics={LOSS: loss})
 
     def restore(self, abstract: TrainState, iterator) -> TrainState:
-        """The newest state onto the shardings of `abstract`; the iterator moves to its place."""
+        """The newest state onto the shardings of `abstract`; the iterator moves to its place.
+
+        Raises:
+          UserError: the optimizer's state is another's.
+        """
         items = {
             "variables": ocp.args.StandardRestore(_drop_empty(abstract.variables)),
             "train": ocp.args.StandardRestore(_train_item(abstract)),
@@ -157,6 +161,12 @@ class Checkpoints:
 
             items["input"] = grain.checkpoint.CheckpointRestore(iterator)
         got = self.manager.restore(self.latest(), args=ocp.args.Composite(**items))
+        if jax.tree.structure(got.train) != jax.tree.structure(_train_item(abstract)):
+            raise UserError(
+                f"{self.manager.directory.parent} was begun by a version of this program whose "
+                "optimizer kept other moments: go on with that version, or begin another run from "
+                "its parameters, --config.train.initialize=RUN --workdir ANOTHER."
+            )
         params = got.variables["params"]
         return TrainState(
             step=got.train["step"],

@@ -10,7 +10,7 @@ from parity.reference import losses
 from parity.reference.stylizer import Stylizer
 from parity.reference.vgg import VGG19
 
-DYNAMIC = ("weight_net", "bias_net", "offset_net")
+DYNAMIC = ("weight_net", "bias_net", "offset_net", "weight_table", "bias_table")
 
 
 def objective(vgg: VGG19, stylized: Tensor, content: dict, style: dict, config) -> dict:

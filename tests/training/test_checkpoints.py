@@ -5,8 +5,10 @@ import json
 import grain
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from din_jax.errors import UserError
 from din_jax.training.checkpoints import Checkpoints
 from din_jax.training.reports import Average, Reports, Window
 from din_jax.training.state import TrainState
@@ -70,6 +72,17 @@ def test_restore_gives_the_newest_state_and_moves_the_input_to_its_place(tiny, t
     assert int(restored.step) == 3 and restored.batch_stats == {}
     np.testing.assert_array_equal(restored.params["x"], [3.0, 3.0])
     assert next(fresh) == 3
+
+
+def test_another_optimizer_is_refused_in_a_sentence(tiny, tmp_path):
+    checkpoints = Checkpoints(tmp_path, tiny)
+    without = {"m": jnp.zeros(2), "n": optax.MaskedNode()}
+    checkpoints.save(state_at(1).replace(opt_state=without), numbers(), 1.0)
+    checkpoints.wait()
+    other = {"m": jnp.zeros(2), "n": jnp.zeros(2)}
+    with pytest.raises(UserError, match="kept other moments.*--config.train.initialize"):
+        checkpoints.restore(state_at(0).replace(opt_state=other), numbers())
+    checkpoints.close()
 
 
 def test_rows_after_the_step_resumed_from_are_dropped(tmp_path):

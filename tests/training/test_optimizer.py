@@ -30,6 +30,7 @@ MODELS = {
     ),
     "spatial": ModelConfig(style_encoder="mobilenet", transform="spatial"),
     "adain": ModelConfig(code="adain", style_encoder="content"),
+    "cin": ModelConfig(code="cin", style_encoder="none", styles=("waves", "mosaic")),
 }
 
 
@@ -56,11 +57,10 @@ def test_dynamic_parameters_are_exactly_those_of_the_nets(name):
         expected = {"dynamic"} if part in ("codes", "deformations") else {"base"}
         assert set(jax.tree.leaves(tree)) <= expected, part
     # Each level has a weight net and a bias net of two convolutions: eight arrays; and an offset
-    # net of one.
+    # net of one. A table has a row for each style in their place.
     levels = 0 if name == "adain" else MODELS[name].levels if "network" not in name else 1
-    assert jax.tree.leaves(labels).count("dynamic") == (
-        10 if name == "deformable" else 8
-    ) * levels
+    arrays = {"deformable": 10, "cin": 2}.get(name, 8)
+    assert jax.tree.leaves(labels).count("dynamic") == arrays * levels
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "adain"])
