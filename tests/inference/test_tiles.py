@@ -140,20 +140,19 @@ def test_what_is_further_than_the_reach_changes_nothing(make, changes):
     far, size = reach(config), 97
     graph, state = nnx.split(loaded.model)
 
+    # One by one: in a batch, a product may add up in another order from picture to picture.
     @jax.jit
-    def run(state, contents):
+    def run(state, given, content):
         model = nnx.merge(graph, state)
-        code = model.encode_style(contents[:1])
-        code = jax.tree.map(lambda x: x.repeat(len(contents), 0), code)
-        statistics = model.content_statistics(contents[:1], jax.tree.map(lambda x: x[:1], code))
-        return model.stylize(contents, code, statistics)
+        code = model.encode_style(given)
+        return model.stylize(content, code, model.content_statistics(given, code))
 
     rng = np.random.default_rng(0)
     contents = rng.uniform(0, 1, (1, size, size, 3)).astype(np.float32).repeat(5, 0)
     places = [(48 + i, 48 + (3 * i) % 4) for i in range(4)]
     for i, place in enumerate(places, 1):
         contents[(i, *place)] += 100
-    pictures = np.asarray(run(state, contents))
+    pictures = [np.asarray(run(state, contents[:1], content[None]))[0] for content in contents]
     found = 0
     for (row, column), picture in zip(places, pictures[1:], strict=True):
         rows, columns = np.nonzero(np.abs(picture - pictures[0]).max(-1))
