@@ -65,8 +65,7 @@ def _root(covariance: Array, epsilon: float, inverse: bool) -> Array:
 
 
 def _root_forward(covariance, epsilon, inverse):
-    # In every form: the other one may hang here.
-    values, vectors = lax.platform_dependent(covariance, cpu=_eigh_one_by_one, default=_eigh)
+    values, vectors = _decomposed(covariance)
     roots = jnp.sqrt(jnp.maximum(values, 0) + epsilon)
     return _rebuild(vectors, (1 / roots if inverse else roots)[:, :, None]), (roots, vectors)
 
@@ -89,6 +88,13 @@ def _root_backward(epsilon, inverse, saved, gradient):
 
 
 _root.defvjp(_root_forward, _root_backward)
+
+
+def _decomposed(covariance: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors as the platform may compute them, in every form of ops."""
+    if jax.device_count() > 1:  # a loop over a batch that devices share would gather it
+        return _eigh(covariance)
+    return lax.platform_dependent(covariance, cpu=_eigh_one_by_one, default=_eigh)
 
 
 def _eigh(covariance: Array) -> tuple[Array, Array]:
