@@ -30,7 +30,7 @@ from din_jax.training.optimizer import make_optimizer, rate_of
 from din_jax.training.page import leave_page, note_start
 from din_jax.training.reports import Reports, Window, finite
 from din_jax.training.schedule import rows_of_the_stop, until_a_report
-from din_jax.training.setup import given_variables, load_loss_network
+from din_jax.training.setup import given_variables, load_loss_network, products_notice
 from din_jax.training.spikes import Spikes
 from din_jax.training.state import Network, TrainState, count, create_state
 from din_jax.training.step import make_train_step
@@ -129,6 +129,8 @@ class Trainer:
         if jax.process_index() == 0:
             note_start(self.run, self.command)
         reports.say(self._headline(state, resumed))
+        if notice := products_notice(config.products):
+            reports.say(notice)
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             if resumed is None:

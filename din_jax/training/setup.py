@@ -1,5 +1,6 @@
 """What a run has before its first step: the loss network, and a model to start from."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +18,31 @@ RANDOM_NOTICE = (
     "Loss network: seeded RANDOM features (config.loss.network='random'). Losses are comparable "
     "among such runs only, and styles are coarser than with VGG-19."
 )
+
+# What Linux calls a processor's own products of bfloat16 factors.
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+SLOW_PRODUCTS_NOTICE = (
+    "This processor multiplies no bfloat16 by itself, so that products rounded to it take longer: "
+    "--config.train.products=float32 trains faster here, and to more digits."
+)
+
+
+def products_notice(products: str, processor: Path = Path("/proc/cpuinfo")) -> str:
+    """A sentence where `config.train.products` costs time instead of saving it, else "".
+
+    Args:
+      products: "float32" or "bfloat16".
+      processor: what Linux says of it; elsewhere nothing is known, and nothing said.
+    """
+    if products != "bfloat16" or jax.default_backend() != "cpu":
+        return ""
+    try:
+        lines = processor.read_text().splitlines()
+    except OSError:
+        return ""
+    flags = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
+    known = set(flags.partition(":")[2].split())
+    return SLOW_PRODUCTS_NOTICE if known and not known & BFLOAT16_FLAGS else ""
 
 
 def load_loss_network(config: Config) -> VGGWeights:
