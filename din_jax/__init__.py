@@ -3,10 +3,14 @@
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["StyleBank", "Stylizer"]
+__all__ = ["StyleBank", "Stylizer", "Tuner"]
 
 # What users take, where it is. Imported when asked for: commands answer --help without JAX.
-_PLACES = {"StyleBank": "din_jax.inference.bank", "Stylizer": "din_jax.inference.stylizer"}
+_PLACES = {
+    "StyleBank": "din_jax.inference.bank",
+    "Stylizer": "din_jax.inference.stylizer",
+    "Tuner": "din_jax.training.tuning",
+}
 
 
 def __getattr__(name: str):

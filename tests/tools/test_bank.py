@@ -67,6 +67,50 @@ def test_the_life_of_a_bank(model, pictures, tmp_path, capsys):
     assert "dots.png' is there already" in capsys.readouterr().err
 
 
+@pytest.fixture
+def taught(tmp_path):
+    """A model whose losses need no file."""
+    loss = {"network": "random", "content_layers": ["relu2_1"], "style_layers": ["relu1_1"]}
+    data = {"crop": 40, "resize": 40}
+    config = Config.from_dict({"model": TINY, "data": data, "loss": loss})
+    rng = np.random.default_rng(3)
+    arrays = {n: rng.standard_normal(s) / 4 for n, s in model_shapes(config.model).items()}
+    return str(save_model(tmp_path / "taught.safetensors", config, arrays))
+
+
+def test_codes_are_tuned_one_by_one_and_said_so(taught, pictures, tmp_path, capsys):
+    plain, path = tmp_path / "plain.safetensors", tmp_path / "tuned.safetensors"
+    assert main(["add", str(pictures), "--bank", str(plain), "--model", taught]) == 0
+    capsys.readouterr()
+    tune = ["--bank", str(path), "--model", taught, "--tune", "3", "--content", str(pictures)]
+    assert main(["add", str(pictures), *tune]) == 0
+    *lines, last = capsys.readouterr().out.strip().split("\n")
+    assert [line.split(":")[0] for line in lines] == ["dots", "stained glass", "waves"]
+    assert all("on contents it was not tuned on" in line for line in lines)
+    assert last.startswith("3 of 3 styles added")
+    before, after = StyleBank.load(plain), StyleBank.load(path)
+    assert after.fingerprint == before.fingerprint
+    for name, line in zip(after.names, lines, strict=True):
+        losses = line.split("total ")[1].split(",")[0].split(" -> ")
+        same = (before[name]["level3"].kernel == after[name]["level3"].kernel).all()
+        assert same == ("no gain" in line) == (float(losses[1]) >= float(losses[0]))
+    assert any("no gain" not in line for line in lines)
+
+
+def test_a_tuning_that_cannot_be_leaves_no_bank(taught, pictures, tmp_path, capsys):
+    path = tmp_path / "mine.safetensors"
+    tune = ["add", str(pictures), "--bank", str(path), "--model", taught, "--tune"]
+    for rest, sentence in (
+        (["-1"], "--tune takes a number of steps, not -1"),
+        (["2", "--style-weight", "-3"], "the style weight must be 0 or more"),
+        (["2", "--content", str(tmp_path / "none")], "none"),
+        (["2", "--vgg", str(tmp_path / "none.npz")], "none.npz"),
+    ):
+        assert main([*tune, *rest]) == 2
+        assert sentence in capsys.readouterr().err
+        assert not path.exists()
+
+
 def test_mistakes_are_one_sentence_and_change_nothing(model, pictures, tmp_path, capsys):
     path = tmp_path / "mine.safetensors"
     bank = ["--bank", str(path), "--model", model]
