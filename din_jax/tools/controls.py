@@ -3,7 +3,8 @@
     din-jax controls --output controls.jpg
 
 Strength, interpolation of four styles, masks with soft edges, color preservation, style scale,
-strength by level, and a tile that repeats without a seam.
+strength by level, a tile that repeats without a seam, and styles as the nets read them beside the
+codes that the bank has of them, which are tuned (`din-jax bank`).
 """
 
 import argparse
@@ -59,7 +60,7 @@ def run(flags: argparse.Namespace) -> None:
 
 def sections(stylizer, size: int) -> Iterator[Section]:
     """Each control at work on drawn pictures of `size` px."""
-    from din_jax.data.drawn.synthetic import SyntheticContent, SyntheticStyle
+    from din_jax.data.drawn.synthetic import FAMILIES, SyntheticContent, SyntheticStyle
 
     contents, styles = SyntheticContent(12, 3, size), SyntheticStyle(26, 0, 512)
     landscape, portrait = contents[0], contents[1]
@@ -122,6 +123,20 @@ def sections(stylizer, size: int) -> Iterator[Section]:
         painted = paint(tile, waves, seamless=seamless)
         row.append((np.tile(painted, (2, 2, 1)), "2 x 2, seamless" if seamless else "2 x 2, plain"))
     yield Section("Seamless", [row], 1.6)
+
+    rows = []
+    for i, style in ((8, mosaic), (11, styles[11]), (12, styles[12])):
+        name = FAMILIES[i].__name__
+        if name in stylizer.styles:
+            row = [(style, "style")]
+            for content in (landscape, portrait):
+                row += [
+                    (paint(content, style), "its picture, read"),
+                    (paint(content, name), "tuned"),
+                ]
+            rows.append(row)
+    if rows:
+        yield Section("Styles of the bank", rows)
 
 
 def pebbles(size: int) -> np.ndarray:

@@ -20,9 +20,11 @@ def test_every_control_is_on_the_sheet():
 
     code = {"level1": LayerCode(np.ones((4, 1, 1, 2, 2)), np.ones((4, 2)))}
     stylizer = types.SimpleNamespace(
-        levels=("level1", "level2"), stylize=stylize, encode_style=lambda styles: code
-    )
+        levels=("level1", "level2"), stylize=stylize, encode_style=lambda styles: code,
+        styles=("mosaic", "circles"),
+    )  # fmt: skip
     sections = list(controls.sections(stylizer, 64))
+    assert len(sections[-1].rows) == 2  # a row for each style that the bank has
     settings = set(inspect.signature(Stylizer.stylize).parameters)
     assert asked == settings - {"self", "contents", "style", "tile"}
     sheet = controls.draw_sheet(sections, 120)
