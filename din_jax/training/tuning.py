@@ -5,8 +5,8 @@
 
 with the perceptual loss L that the model was trained with and its content network g, which stays as
 it is. So a tuned code paints as fast as any, lies in a bank beside others and is mixed with them.
-Dumoulin et al. 2017 ("A Learned Representation for Artistic Style") add a style to a trained network
-in the same way, by the parameters of its norms alone.
+Dumoulin et al. 2017 ("A Learned Representation for Artistic Style") add a style to a trained
+network in the same way, by the parameters of its norms alone.
 """
 
 import dataclasses
