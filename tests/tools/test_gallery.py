@@ -37,6 +37,7 @@ def page():
         levels=("level1", "level2"),
         stylize=lambda content, style, **options: np.full_like(content, 7),
         encode_style=lambda styles: code,
+        styles=("mosaic",),
         loaded=types.SimpleNamespace(source=Path("a<b.safetensors"), fingerprint="0123" * 16),
     )
     return gallery.gallery(stylizer, 64)
