@@ -175,7 +175,7 @@ def _tuner(flags: argparse.Namespace, stylizer) -> Callable | None:
             f"{key} {found.before[key]:.3f} -> {found.after[key]:.3f}" for key in found.before
         )
         kept = "" if found.improved else "; no gain, so its code is as it was"
-        print(f"{name}: {changes}, on contents it was not tuned on{kept}", flush=True)
+        print(f"{name}: {changes}, on crops it was not tuned on{kept}", flush=True)
         return found.code
 
     return tuned

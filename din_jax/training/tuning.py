@@ -123,6 +123,7 @@ class Tuner:
         self._content_targets = jax.jit(objective.content_targets)
         self._style_targets = jax.jit(objective.style_targets)
         self._targets: dict[int, Targets] = {}
+        self._measured: tuple[int, ...] = ()  # shape of the last style
 
         def losses(code: StyleCode, state, vgg: VGGParams, content: Array, targets: Targets, clip):
             model = nnx.merge(graph, state)
@@ -167,6 +168,9 @@ class Tuner:
             raise UserError(f"tuning takes at least one step, not {steps}.")
         if any(len(x) != 1 for x in jax.tree.leaves(code)):
             raise UserError("codes are tuned one style at a time.")
+        if style.shape != self._measured:  # a folder has many sizes, and each has its program
+            self._style_targets.clear_cache()
+            self._measured = style.shape
         aim = self._style_targets(self._vgg, jnp.asarray(style[None], jnp.float32) / 255)
         count = len(self._crops)
         held_out = max(1, count // SHARE)

@@ -86,7 +86,7 @@ def test_codes_are_tuned_one_by_one_and_said_so(taught, pictures, tmp_path, caps
     assert main(["add", str(pictures), *tune]) == 0
     *lines, last = capsys.readouterr().out.strip().split("\n")
     assert [line.split(":")[0] for line in lines] == ["dots", "stained glass", "waves"]
-    assert all("on contents it was not tuned on" in line for line in lines)
+    assert all("on crops it was not tuned on" in line for line in lines)
     assert last.startswith("3 of 3 styles added")
     before, after = StyleBank.load(plain), StyleBank.load(path)
     assert after.fingerprint == before.fingerprint

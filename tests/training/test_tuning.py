@@ -125,6 +125,13 @@ def test_the_style_weight_is_the_losses(loaded, style, code, tuned):
         np.testing.assert_allclose(losses["total"], losses["content"], rtol=1e-6)
 
 
+def test_programs_of_styles_of_other_sizes_are_not_kept(tuner, engine):
+    for height in (33, 34, 35):
+        style = np.random.default_rng(height).integers(0, 256, (height, 40, 3), np.uint8)
+        tuner(style, engine.encode_style([style]), 1)
+    assert tuner._style_targets._cache_size() == 1
+
+
 def test_the_losses_of_every_step_are_told(tuner, style, code):
     told = []
     tuner(style, code, 3, lambda step, losses: told.append((step, set(losses))))
