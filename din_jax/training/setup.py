@@ -19,7 +19,9 @@ RANDOM_NOTICE = (
     "among such runs only, and styles are coarser than with VGG-19."
 )
 
-# What Linux calls a processor's own products of bfloat16 factors.
+# What Linux calls a processor's own products of bfloat16 factors. Without them VGG-19 and its
+# gradient (4 crops of 128 px, two cores of a Zen 4 that shows no AVX-512) took 1.17 to 1.35 times
+# as long in bfloat16 as in float32, in turn in three processes.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
 SLOW_PRODUCTS_NOTICE = (
     "This processor multiplies no bfloat16 by itself, so that products rounded to it take longer: "
