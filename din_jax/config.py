@@ -16,10 +16,9 @@ from din_jax import fields
 from din_jax.config_rules import SMALLEST_CROP, check_together
 from din_jax.fields import setting
 from din_jax.methods import METHODS, NORMALIZERS, STYLE_ENCODERS, TRANSFORMS
-from din_jax.vgg_layout import LAYERS
+from din_jax.vgg_layout import LAYERS, STYLE_LAYERS
 
 NORMS = ("instance", "batch", "none")
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 PRODUCTS = ("float32", "bfloat16")  # what the factors of matrix products are rounded to
 _LEAST = min(SMALLEST_CROP.values())
 # Settings of older runs and model files that say nothing any more.
@@ -93,6 +92,9 @@ class ModelConfig:
     offset_groups: int = setting(1, least=1, most=1024)
     modulated: bool = setting(False)  # "deformable": a factor per sampled point beside its offset
     net_hidden: int = setting(64, least=1, most=1024)  # hidden channels of a weight or bias net
+    # times that nets see what their code paints and add what is missing (`models.feedback`); of
+    # style_feature="statistics"
+    net_feedback: int = setting(0, least=0, most=16)
     net_pool: int = setting(4, least=1, most=64)  # side of the adaptive average pool before a net
     net_kernel: int = setting(3, least=1, most=15)  # side of a net's convolutions
     net_scale: float = setting(1 / 64, above=0, most=1e3)  # g: W = I + g * net(style), b = g * net

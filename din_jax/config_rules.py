@@ -2,6 +2,7 @@
 
 from din_jax.errors import UserError
 from din_jax.methods import check_method
+from din_jax.vgg_layout import STYLE_LAYERS
 
 # Pixels, the least side of a picture that every network takes, ...
 SMALLEST_SIDE = 32
@@ -45,6 +46,13 @@ def check_together(c):
         not c.loss.coherence_weight or c.data.crop >= least,
         f"config.loss.coherence_weight compares neighbors on relu4_1: set config.data.crop to "
         f"{least} or more, not {c.data.crop}.",
+    )
+    teaches = m.net_feedback and m.style_encoder == "mobilenet"
+    _require(
+        not teaches or (c.loss.descriptor_weight and set(STYLE_LAYERS) <= set(c.loss.style_layers)),
+        "config.model.net_feedback reads pictures by a style encoder that learns from what the "
+        "style loss sees: leave config.loss.descriptor_weight above 0 and all of "
+        f"{', '.join(STYLE_LAYERS)} in config.loss.style_layers.",
     )
     alone = c.train.batch // c.train.accumulate < 2
     _require(

@@ -65,6 +65,12 @@ def _nets(m) -> str:
             "config.model.style_feature='statistics' is one vector per style: set net_pool and "
             f"net_kernel to 1, not {m.net_pool} and {m.net_kernel}."
         )
+    if m.net_feedback and m.style_feature != "statistics":
+        return (
+            "config.model.net_feedback compares statistics of a style and of what is painted: set "
+            f"style_feature to 'statistics', or net_feedback to 0, not {m.style_feature!r} and "
+            f"{m.net_feedback}."
+        )
     if m.transform == "spatial" and m.style_feature != "relu4_1":
         return (
             "config.model.transform='spatial' reads a map of the style: set style_feature to "
@@ -80,6 +86,11 @@ def _nets(m) -> str:
 
 def _computed(m) -> str:
     """A code of fixed shape, 1x1, without nets."""
+    if m.net_feedback:
+        return (
+            "config.model.net_feedback corrects the nets of code='din'; leave it at 0 for "
+            f"code={m.code!r}."
+        )
     if (m.transform, *_dynamic(m)) != ("standard", 1, 1, 1):
         return (
             "config.model.transform and config.model.dynamic_* belong to code='din'; leave them "

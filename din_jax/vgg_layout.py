@@ -19,3 +19,4 @@ def _channels() -> dict[str, tuple[int, int]]:
 # Name of a convolution to its input and output channels, from the image on.
 CHANNELS: dict[str, tuple[int, int]] = _channels()
 LAYERS = tuple(name.replace("conv", "relu") for name in CHANNELS)
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")  # whose statistics are a style

@@ -87,12 +87,13 @@ def random_variables(config: Config, seed: int) -> dict[str, Any]:
         "updates": lambda shape: np.full(shape, 7.0),
         "bias": lambda shape: 0.1 * rng.standard_normal(shape),
         "mean": lambda shape: 0.1 * rng.standard_normal(shape),
+        "pictures": lambda shape: rng.uniform(0, 1, shape),
     }
     arrays = {}
     for name, shape in model_shapes(config.model).items():
         array = draw[name.rsplit(".", 1)[1]](shape)
         # The nets read features divided by sixteen; the image comes of a small kernel.
-        if "_net.first" in name:
+        if "_net.first" in name or "_net.correct" in name:
             array = 16 * array
         if name.endswith("offset_net.kernel"):
             array = np.prod(shape[:3]) ** 0.5 * array  # offsets of pixels, not of tenths of one

@@ -21,6 +21,7 @@ ADAIN = {"code": "adain", "style_encoder": "content", **PLAIN}
 VARIANTS: dict[str, dict] = {
     "din": {},
     "portable": PORTABLE,
+    "feedback": {**PORTABLE, "net_feedback": 2},
     "one-level": {"levels": 1, "decoder_norm": "batch"},
     "johnson": {"separable": False, "decoder_norm": "none"},
     "mobilenet-style": {"style_encoder": "mobilenet"},

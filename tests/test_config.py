@@ -54,6 +54,8 @@ BAD = [
     ("model", {"net_kernel": 0}, "net_kernel must be at least 1"),
     ("model", {"net_scale": math.nan}, "above 0 and at most 1000.0, not nan"),
     ("model", {"net_scale": -1.0}, "not -1.0"),
+    ("model", {"net_feedback": 1}, "set style_feature to 'statistics', or net_feedback to 0"),
+    ("model", {"net_feedback": 1} | ADAIN, "leave it at 0 for code='adain'"),
     ("model", {"dynamic_kernel": 3} | ADAIN, "defaults for code='adain'"),
     ("model", {"transform": "spatial", "dynamic_kernel": 3}, "leave config.model.dynamic_*"),
     (

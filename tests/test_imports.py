@@ -50,6 +50,7 @@ ALLOWED_BESIDE = {
     ("config", "vgg_layout"),
     ("config_rules", "errors"),
     ("config_rules", "methods"),
+    ("config_rules", "vgg_layout"),
     ("checksums", "files"),
     ("command_line", "errors"),
     ("download", "files"),

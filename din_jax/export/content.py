@@ -58,6 +58,14 @@ def content_graph(network: StylizationNetwork, shapes: Shapes, storage: str = "f
         for level in network.levels
     }
     maps = encoded(g, network, content)
+    g.output(painted(g, network, maps, codes, shapes), "painted", ["batch", 3, "height", "width"])
+    return g
+
+
+def painted(
+    g: Graph, network: StylizationNetwork, maps: Mapping[str, str], codes: Mapping, shapes: Shapes
+) -> str:
+    """The pictures of encoded maps [B, C, H, W] in codes (kernel, bias) of S or of B styles."""
     styled = {
         level: styled_map(
             g, maps[level], *codes[level], shapes[f"code.{level}.kernel"],
@@ -65,9 +73,7 @@ def content_graph(network: StylizationNetwork, shapes: Shapes, storage: str = "f
         )
         for level in network.levels
     }  # fmt: skip
-    painted = _decoded(g, network, styled, maps)
-    g.output(painted, "painted", ["batch", 3, "height", "width"])
-    return g
+    return decoded(g, network, styled, maps)
 
 
 def encoded(g: Graph, network: StylizationNetwork, content: str) -> dict[str, str]:
@@ -81,7 +87,8 @@ def encoded(g: Graph, network: StylizationNetwork, content: str) -> dict[str, st
     return {"level1": level1, "level2": level2, "level3": level3}
 
 
-def _decoded(g: Graph, network: StylizationNetwork, styled: dict, maps: dict) -> str:
+def decoded(g: Graph, network: StylizationNetwork, styled: dict, maps: dict) -> str:
+    """The picture of styled maps, clipped to [0, 1]; `maps` say the sizes."""
     decoder = network.decoder
     x = styled["level3"]
     for block in decoder.residuals:

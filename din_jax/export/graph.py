@@ -3,6 +3,7 @@
 A graph's maps are [B, C, H, W], as every ONNX runtime wants them; B, H and W are dynamic axes.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -36,6 +37,7 @@ class Graph:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._known: dict[tuple, str] = {}
+        self._weights: dict[tuple, str] = {}
 
     def input(self, name: str, shape: Sequence[int | str]) -> str:
         """Declares a float32 input; a text in `shape` names a dynamic axis."""
@@ -63,13 +65,19 @@ class Graph:
         return self._known[key]
 
     def weight(self, array: np.ndarray, axis: int) -> str:
-        """A stored array of weights, in this graph's storage.
+        """A stored array of weights, in this graph's storage; stored once however often used.
 
         Args:
           array: any float type.
           axis: of output channels, each of which has a scale of its own in int8.
         """
         array = np.ascontiguousarray(array, np.float64)
+        key = (axis, array.shape, hashlib.sha256(array.data).digest())
+        if key not in self._weights:
+            self._weights[key] = self._stored_weight(array, axis)
+        return self._weights[key]
+
+    def _stored_weight(self, array: np.ndarray, axis: int) -> str:
         depthwise = array.ndim == 4 and array.shape[1] == 1
         if self.storage == "float32" or array.size < LEAST_STORED or depthwise:
             return self.constant(array)

@@ -1,6 +1,7 @@
 """Weight net and bias net: from style features to the kernel and bias of a styled layer."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
@@ -26,6 +27,10 @@ class DynamicNet(nnx.Module):
     their map, averaged to side x side, is the kernel's taps (4 -> 2 -> 1 for side 1); with 1x1 the
     hidden map is averaged to one vector, from which the last convolution gives all taps.
 
+    With `corrected` the features are [f, D], 2 I channels (`beside`): f goes the way above, and a
+    1x1 convolution of D, which begins at zero, is added before the leaky ReLU. D is not normalized:
+    how much is missing is what it says.
+
     Returns [B, side, side, outputs].
     """
 
@@ -38,6 +43,7 @@ class DynamicNet(nnx.Module):
         pool: int,
         kernel: int,
         side: int = 1,
+        corrected: bool = False,
         rngs: nnx.Rngs,
     ):
         self.strided = kernel > 1
@@ -47,11 +53,18 @@ class DynamicNet(nnx.Module):
         self.last = Conv(hidden, taps * outputs, kernel, stride, gain=0.5**0.5, rngs=rngs)
         self.pool = pool * side if self.strided else pool
         self.side = side
+        self.correct = Conv(inputs, hidden, 1, gain=0.0, rngs=rngs) if corrected else None
 
     def hidden(self, features: Array) -> Array:
         """Activations of the hidden layer, [B, h, w, hidden]; units that stay below 0 are dead."""
         # Whatever the network computes in: kernels are small differences.
-        return hidden_units(adaptive_average_pool(widen(features), self.pool), self.first)
+        x, missing = widen(features), None
+        if self.correct is not None:
+            x, missing = jnp.split(x, 2, -1)
+        x = hidden_layer(adaptive_average_pool(x, self.pool), self.first)
+        if missing is not None:
+            x += self.correct(missing * INPUT_SCALE)
+        return leaky(x)
 
     def __call__(self, features: Array) -> Array:
         x = self.hidden(features)
@@ -61,11 +74,20 @@ class DynamicNet(nnx.Module):
         return adaptive_average_pool(self.last(x), self.side)
 
 
-def hidden_units(x: Array, conv: Conv) -> Array:
-    """Zero mean and unit variance per image over all channels, convolution, leaky ReLU."""
+def beside(features: Array, missing: Array) -> Array:
+    """[f, D]: what nets that are `corrected` read, from f and D of one shape."""
+    return jnp.concatenate([features, missing], -1)
+
+
+def hidden_layer(x: Array, conv: Conv) -> Array:
+    """Zero mean and unit variance per image over all channels, then the convolution."""
     mean = x.mean((1, 2, 3), keepdims=True)
     x = (x - mean) * jax.lax.rsqrt(x.var((1, 2, 3), keepdims=True) + 1e-5)
-    x = conv(x * INPUT_SCALE)
+    return conv(x * INPUT_SCALE)
+
+
+def leaky(x: Array) -> Array:
+    """The hidden units' leaky ReLU, in a scope that operation counts know."""
     with jax.named_scope("relu"):
         return jax.nn.leaky_relu(x, 0.2)
 
@@ -84,6 +106,7 @@ class DynamicCode(nnx.Module):
       scale: g.
       side: K, of the dynamic kernel.
       groups: of the dynamic convolution; C is depthwise.
+      corrected: the nets read what is missing too, see `DynamicNet`.
       rngs: initialization.
     """
 
@@ -98,6 +121,7 @@ class DynamicCode(nnx.Module):
         scale: float,
         side: int = 1,
         groups: int = 1,
+        corrected: bool = False,
         rngs: nnx.Rngs,
     ):
         if channels % groups:
@@ -106,7 +130,8 @@ class DynamicCode(nnx.Module):
                 "every styled level's channels, or 0 for one group per channel."
             )
         per_group = channels // groups
-        shared = {"hidden": hidden, "pool": pool, "kernel": kernel, "rngs": rngs}
+        shared = {"hidden": hidden, "pool": pool, "kernel": kernel, "corrected": corrected}
+        shared["rngs"] = rngs
         self.weight_net = DynamicNet(inputs, per_group * channels, side=side, **shared)
         self.bias_net = DynamicNet(inputs, channels, **shared)
         self.shape = (side, side, per_group, channels)
@@ -132,7 +157,7 @@ class MapNet(nnx.Module):
 
     def hidden(self, features: Array) -> Array:
         """Activations of the hidden layer, [B, grid, grid, hidden]."""
-        return hidden_units(adaptive_average_pool(widen(features), self.grid), self.first)
+        return leaky(hidden_layer(adaptive_average_pool(widen(features), self.grid), self.first))
 
     def __call__(self, features: Array) -> Array:
         return self.last(self.hidden(features))

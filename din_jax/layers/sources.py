@@ -92,6 +92,7 @@ def _kernel_nets(config: ModelConfig, channels: int, inputs: int, rngs: nnx.Rngs
         scale=config.net_scale,
         side=config.dynamic_kernel,
         groups=config.dynamic_groups or channels,
+        corrected=config.net_feedback > 0,
         rngs=rngs,
     )
 

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from din_jax.config import STYLE_LAYERS, ModelConfig
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import LayerMixture, Mixture, at_level
+from din_jax.layers.nets import beside
 from din_jax.layers.norms import RunningStandardize
 from din_jax.layers.recomputing import block
 from din_jax.layers.sources import make_layer_normalizer, make_source, make_transform
 from din_jax.layers.styled import LayerStatistics, StyledLayer
 from din_jax.losses import Statistics, style_statistics
+from din_jax.models.feedback import Feedback
 from din_jax.models.mobilenet import ContentDecoder, ContentEncoder
 from din_jax.models.readers import make_reader
 from din_jax.models.style_encoders import FEATURE_CHANNELS, STATISTICS, make_style_encoder
@@ -79,6 +82,7 @@ class StylizationNetwork(nnx.Module):
         self.deformations = nnx.Dict(
             {name: make_transform(config, c, rngs) for name, c in channels.items()}
         )
+        self.feedback = Feedback(config.net_feedback) if config.net_feedback else None
 
     def _content_encoder(self, rngs: nnx.Rngs) -> ContentEncoder:
         c = self.config
@@ -128,7 +132,11 @@ class StylizationNetwork(nnx.Module):
         return self.reader(self, style)
 
     def code(self, features) -> StyleCode:
-        """The sources: style features to a code per level."""
+        """Style features to a code per level, corrected by what it paints where the config says."""
+        return self.code_of(features) if self.feedback is None else self.feedback(self, features)
+
+    def code_of(self, features) -> StyleCode:
+        """The sources alone: what they read to a code per level."""
         return {
             name: self.layer(name).code(self.reader.at(features, name)) for name in self.levels
         }
@@ -142,6 +150,8 @@ class StylizationNetwork(nnx.Module):
 
     def diagnostics(self, features) -> dict[str, Array]:
         """How the sources are doing on `style_features`, by `NAME/level`."""
+        if self.feedback is not None:  # in their first round
+            features = beside(features, jnp.zeros_like(features))
         return {
             f"{key}/{name}": value
             for name, source in self.codes.items()

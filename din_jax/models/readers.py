@@ -8,6 +8,8 @@ A reader goes with `config.style_encoder`. It holds no array: the encoders are t
     reader.in_training(model, style, truth, use_teacher)
                                          features, and losses of its own by name; truth() describes
                                          the style by the loss network's features of it
+    reader.of_painted(model, painted, statistics)
+                                         losses of its own on what a step has painted, by name
 
 so that a model with a VGG-19 shares the loss network's pass, and a predictor learns by regression.
 `truth` is a function because describing moves running statistics: it is called where it is read.
@@ -23,6 +25,8 @@ from jax import Array
 
 from din_jax.config import STYLE_LAYERS, ModelConfig
 from din_jax.errors import UserError
+from din_jax.losses import Statistics
+from din_jax.models.feedback import at_rest
 
 FeatureMaps = Mapping[str, Array]
 Truth = Callable[[], Array]
@@ -45,6 +49,9 @@ class Reader:
     def in_training(self, model, style: Array, truth: Truth, use_teacher: Array):
         return self(model, style), {}
 
+    def of_painted(self, model, painted: Array, statistics: Statistics) -> dict[str, Array]:
+        return {}
+
 
 class VGGReader(Reader):
     """VGG-19's own features, described as the config says."""
@@ -65,7 +72,8 @@ class TaughtReader(Reader):
 
     It learns by regression alone: with the gradient of the painting losses in it, its predictions
     came apart within 50 steps (error 0.4 to 1.9). While `use_teacher` the sources read the
-    statistics themselves, afterwards the predictions.
+    statistics themselves, afterwards the predictions. A model with feedback reads its own pictures
+    too, so there it learns from them as well.
     """
 
     def in_training(self, model, style: Array, truth: Truth, use_teacher: Array):
@@ -73,6 +81,13 @@ class TaughtReader(Reader):
         regression = jnp.mean(jnp.square(features - target))
         read = jnp.where(use_teacher, target, jax.lax.stop_gradient(features))
         return read, {"descriptor": regression}
+
+    def of_painted(self, model, painted: Array, statistics: Statistics) -> dict[str, Array]:
+        if model.feedback is None:
+            return {}
+        target = jax.lax.stop_gradient(at_rest(model).describe_statistics(statistics))
+        found = self(model, jax.lax.stop_gradient(jnp.clip(painted, 0, 1)))
+        return {"descriptor_painted": jnp.mean(jnp.square(found - target))}
 
 
 class UntaughtReader(Reader):

@@ -1,8 +1,9 @@
-"""Residual blocks added to a trained network, which stays the function that it was.
+"""Parts added to a trained network, which stays the function that it was.
 
 A residual block is x + f(x). With the last scale of f at zero (without a norm, its last kernel) it
 is x, and a gradient step moves it from there (Goyal et al. 2017, section 5.1; for trained networks
-Chen et al. 2016, "Net2Net").
+Chen et al. 2016, "Net2Net"). So with nets that read what their code lacks (`models.feedback`), by a
+layer that begins at zero.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,26 @@ def with_blocks(given: Mapping, fresh: Mapping) -> dict:
                     added = {number: _silent(block) for number, block in added.items()}
                 parts[part] = {**parts.get(part, {}), "residuals": {**known, **added}}
     return grown
+
+
+def with_feedback(given: Mapping, fresh: Mapping) -> dict:
+    """The variables `given`, with the feedback that `fresh` alone has, correcting nothing yet.
+
+    Args:
+      given: variables of a network, "params" and "batch_stats".
+      fresh: those of a network with `config.model.net_feedback`, newly drawn.
+    """
+    if "feedback" in given["batch_stats"] or "feedback" not in fresh["batch_stats"]:
+        return dict(given)
+    stats = {**given["batch_stats"], "feedback": fresh["batch_stats"]["feedback"]}
+    codes = {
+        level: {
+            name: {**net, "correct": fresh["params"]["codes"][level][name]["correct"]}
+            for name, net in nets.items()
+        }
+        for level, nets in given["params"]["codes"].items()
+    }
+    return {"params": {**given["params"], "codes": codes}, "batch_stats": stats}
 
 
 def _silent(block: Mapping) -> dict:

@@ -7,7 +7,7 @@ import jax
 
 from din_jax.config import Config
 from din_jax.errors import UserError
-from din_jax.training.grown import with_blocks
+from din_jax.training.grown import with_blocks, with_feedback
 from din_jax.training.objective import layers_needed
 from din_jax.training.rows import with_rows
 from din_jax.training.state import variables_of
@@ -61,7 +61,8 @@ def given_variables(config: Config, fresh: Any) -> Any:
     """The variables of the model `config.train.initialize`, made to fit the run's network.
 
     A table of styles gets rows for all of the run's. Residual blocks that the model has not are
-    added behind its own, silent, so that the deeper network starts as the same function.
+    added behind its own, silent, so that the deeper network starts as the same function; so is
+    feedback.
 
     Args:
       fresh: the variables of a run that starts from nothing.
@@ -73,12 +74,12 @@ def given_variables(config: Config, fresh: Any) -> Any:
     variables, known = variables_of(given.model), given.config.model.styles
     if known and config.model.styles:
         variables = with_rows(variables, known, config.model.styles)
-    variables = with_blocks(variables, fresh)
+    variables = with_feedback(with_blocks(variables, fresh), fresh)
     if _shapes(variables) != _shapes(fresh):
         raise UserError(
             f"config.train.initialize: the model in {config.train.initialize} has other "
             "parameters than config.model; give the config.model it was trained with (its "
-            "residuals may be more)."
+            "residuals may be more, and net_feedback new)."
         )
     return variables
 

@@ -11,7 +11,7 @@ from din_jax.config import Config, LossConfig, ModelConfig
 from din_jax.layers import sources
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.recomputing import recomputing
-from din_jax.models.readers import make_reader
+from din_jax.models.readers import Reader, make_reader
 from din_jax.models.vgg import VGGParams
 from din_jax.training.accumulation import accumulated
 from din_jax.training.objective import Metrics, Objective
@@ -51,16 +51,14 @@ def reads_truth_alone(model: ModelConfig, loss: LossConfig) -> bool:
     return predicts and not loss.descriptor_weight
 
 
-def _style_code(model, style: Array, targets: dict, objective: Objective, use_teacher):
+def _style_code(model, reader: Reader, style: Array, targets: dict, maps: bool, use_teacher):
     """Style code of a training batch, and the losses that come with it."""
 
     def truth() -> Array:
-        if objective.maps:
+        if maps:
             return model.describe(targets["maps"])
         return model.describe_statistics(targets["statistics"])
 
-    c = objective.config
-    reader = make_reader(model.config, c.network, taught=bool(c.descriptor_weight))
     features, losses = reader.in_training(model, style, truth, use_teacher)
     return model.code(features), losses
 
@@ -84,6 +82,8 @@ def make_train_step(
     dtype = jnp.dtype(config.train.compute_dtype)
     decay, most = config.optim.average, config.optim.skip_above
     rows = rows_alone(config)
+    taught = bool(config.loss.descriptor_weight)
+    reader = make_reader(network.config, config.loss.network, taught)
 
     def step(
         state: TrainState, batch, vgg: VGGParams, frozen, allowed: Array | bool = True
@@ -99,12 +99,16 @@ def make_train_step(
                 model = network.module(params, stats, frozen, training=training)
                 read = style_input(batch, style, config)
                 with recomputing(config.train.recompute):
-                    code, metrics = _style_code(model, read, targets, objective, use_teacher)
+                    code, own = _style_code(
+                        model, reader, read, targets, objective.maps, use_teacher
+                    )
                     stylized = model.stylize(content, code)
-                total, parts = objective(vgg, stylized, targets)
-                metrics |= parts | code_statistics(code)
-                if "descriptor" in metrics:
-                    total += config.loss.descriptor_weight * metrics["descriptor"]
+                seen = objective.seen(vgg, stylized)
+                total, parts = objective.losses(seen, stylized, targets)
+                found = {name: x["statistics"] for name, x in seen[""].items() if "statistics" in x}
+                own |= reader.of_painted(model, stylized, found)
+                total += config.loss.descriptor_weight * sum(own.values())
+                metrics = own | parts | code_statistics(code)
                 metrics["total"] = total
                 return total, (metrics, batch_stats_of(model))
 

@@ -31,7 +31,7 @@ from din_jax.weights.runs import ModelError, choose_step, flatten, read_checkpoi
 from din_jax.weights.vgg19 import VGGWeights
 
 DTYPES = ("float16", "float32")
-STYLE_PARTS = ("style_encoder", "standardize", "codes")
+STYLE_PARTS = ("style_encoder", "standardize", "codes", "feedback")
 """Parts of a network that only read styles, where the method is DIN."""
 
 
@@ -227,7 +227,7 @@ def build_model(
     abstract = abstract_network(config.model, backbone)
     abstract.eval()
     if not encoder:
-        abstract.style_encoder = abstract.standardize = None
+        abstract.style_encoder = abstract.standardize = abstract.feedback = None
         abstract.codes = nnx.Dict({name: None for name in abstract.levels})
     graph, params, stats, frozen = nnx.split(abstract, nnx.Param, nnx.BatchStat, Frozen)
     expected = {"params": nnx.to_pure_dict(params), "batch_stats": nnx.to_pure_dict(stats)}

@@ -80,6 +80,7 @@ RULES = (
         Rule(f"decoder.{theirs}.bias", f"params.decoder.convs.{ours}.bias")
         for theirs, ours in DECODER_INDICES.items()
     ),
+    Rule("feedback.pictures", "batch_stats.feedback.pictures"),
     Rule("standardize.*", "batch_stats.standardize.*"),
     Rule("normalizers.*.mean", "batch_stats.normalizers.*.mean"),
     Rule("normalizers.*.variance", "batch_stats.normalizers.*.variance"),

@@ -8,15 +8,15 @@ from parity.reference.dynamic import deformable_conv
 from parity.reference.layers import conv
 
 
-def hidden_units(x: Tensor, layer: nn.Conv2d) -> Tensor:
+def hidden_units(x: Tensor, layer: nn.Conv2d, more: Tensor | float = 0.0) -> Tensor:
     """Zero mean, unit variance over everything of one image (layer norm), convolution, ReLU."""
-    return F.leaky_relu(layer(F.layer_norm(x, x.shape[1:], eps=1e-5) / 16), 0.2)
+    return F.leaky_relu(layer(F.layer_norm(x, x.shape[1:], eps=1e-5) / 16) + more, 0.2)
 
 
 class DynamicNet(nn.Module):
     """Style features [B, C, H, W] -> [B, outputs, side, side]: pool, two convolutions."""
 
-    def __init__(self, inputs, outputs, *, hidden, pool, kernel, side=1):
+    def __init__(self, inputs, outputs, *, hidden, pool, kernel, side=1, corrected=False):
         super().__init__()
         self.strided = kernel > 1
         self.pool = pool * side if self.strided else pool
@@ -24,9 +24,12 @@ class DynamicNet(nn.Module):
         stride = 2 if self.strided else 1
         self.first = conv(inputs, hidden, kernel, stride)
         self.last = conv(hidden, outputs if self.strided else side * side * outputs, kernel, stride)
+        if corrected:
+            self.correct = conv(inputs, hidden, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        x = hidden_units(F.adaptive_avg_pool2d(features, self.pool), self.first)
+    def forward(self, features: Tensor, missing: Tensor | None = None) -> Tensor:
+        more = 0.0 if missing is None else self.correct(missing / 16)
+        x = hidden_units(F.adaptive_avg_pool2d(features, self.pool), self.first, more)
         if self.strided:
             return F.adaptive_avg_pool2d(self.last(x), self.side)
         taps = self.last(F.adaptive_avg_pool2d(x, 1)).view(len(x), self.side, self.side, -1)
@@ -36,10 +39,12 @@ class DynamicNet(nn.Module):
 class DynamicCode(nn.Module):
     """Kernel I + s g net(style) [B, C, C / groups, K, K] and bias 4 g net(style) [B, C]."""
 
-    def __init__(self, inputs, channels, *, hidden, pool, kernel, scale, side=1, groups=1):
+    def __init__(
+        self, inputs, channels, *, hidden, pool, kernel, scale, side=1, groups=1, corrected=False
+    ):
         super().__init__()
         per_group = channels // groups
-        shared = {"hidden": hidden, "pool": pool, "kernel": kernel}
+        shared = {"hidden": hidden, "pool": pool, "kernel": kernel, "corrected": corrected}
         self.weight_net = DynamicNet(inputs, per_group * channels, side=side, **shared)
         self.bias_net = DynamicNet(inputs, channels, **shared)
         self.shape = (per_group, channels, side, side)
@@ -47,11 +52,11 @@ class DynamicCode(nn.Module):
         self.scale = scale
         self.kernel_scale = scale * (groups / side**2) ** 0.5
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, *missing: Tensor) -> tuple[Tensor, Tensor]:
         # The net's outputs run through the output channels of one input channel first.
-        numbers = self.weight_net(features).reshape(-1, *self.shape).transpose(1, 2)
+        numbers = self.weight_net(features, *missing).reshape(-1, *self.shape).transpose(1, 2)
         identity = nn.init.dirac_(torch.empty_like(numbers[0]), groups=self.groups)
-        bias = self.bias_net(features).flatten(1)
+        bias = self.bias_net(features, *missing).flatten(1)
         return identity + self.kernel_scale * numbers, 4 * self.scale * bias
 
 

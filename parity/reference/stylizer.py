@@ -1,5 +1,8 @@
 """encode_style(style) -> code, stylize(content, code) -> image, for every kind of model."""
 
+import copy
+
+import torch
 from torch import Tensor, nn
 
 from parity.reference.dynamic import (
@@ -20,6 +23,14 @@ from parity.reference.vgg import VGG19, log_statistics, vgg_decoder
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 Code = dict[str, tuple[Tensor, Tensor]]
+
+
+class Pictures(nn.Module):
+    """The pictures that a code is tried on, [4, 64, 64, 3]."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("pictures", torch.zeros(4, 64, 64, 3))
 
 
 class Stylizer(nn.Module):
@@ -54,6 +65,8 @@ class Stylizer(nn.Module):
             self.codes = nn.ModuleDict(
                 {name: self._code_net(inputs, c) for name, c in channels.items()}
             )
+        if config.net_feedback:
+            self.feedback = Pictures()
         if config.transform == "deformable":
             self.deformations = nn.ModuleDict(
                 {name: self._deformation(c) for name, c in channels.items()}
@@ -71,6 +84,7 @@ class Stylizer(nn.Module):
             kernel=c.net_kernel,
             side=c.dynamic_kernel,
             groups=c.dynamic_groups or channels,
+            corrected=c.net_feedback > 0,
             **shared,
         )
 
@@ -102,7 +116,36 @@ class Stylizer(nn.Module):
         return self.describe(self.vgg(style))
 
     def code(self, features: Tensor) -> Code:
-        return {name: net(features) for name, net in self.codes.items()}
+        if not self.config.net_feedback:
+            return {name: net(features) for name, net in self.codes.items()}
+        missing = self.missing(features.detach())
+        return {name: net(features, missing) for name, net in self.codes.items()}
+
+    @torch.no_grad()
+    def missing(self, features: Tensor) -> Tensor:
+        """What pictures painted in a style lack of its statistics, summed over the rounds."""
+        still = self.at_rest()
+        pictures = self.feedback.pictures.permute(0, 3, 1, 2)
+        missing = torch.zeros_like(features)
+        for _ in range(self.config.net_feedback):
+            seen = []
+            for style, lacks in zip(features.split(1), missing.split(1), strict=True):
+                one = {name: net(style, lacks) for name, net in still.codes.items()}
+                code = {
+                    name: tuple(x.expand(len(pictures), *x.shape[1:]) for x in parts)
+                    for name, parts in one.items()
+                }
+                painted = still.stylize(pictures, code).clamp(0, 1)
+                seen.append(still.style_features(painted).mean(0, keepdim=True))
+            missing = missing + features - torch.cat(seen)
+        return missing
+
+    def at_rest(self) -> "Stylizer":
+        """A copy in eval mode and without hooks: what records modules sees the code's own pass."""
+        still = copy.deepcopy(self, {id(self.vgg): self.vgg}).eval()
+        for module in still.modules():
+            module._forward_hooks.clear()
+        return still
 
     def encode_style(self, style: Tensor) -> Code:
         """One (kernel [B, O, I / groups, K, K], bias [B, O]) per level, or two maps of it."""

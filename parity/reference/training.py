@@ -61,6 +61,15 @@ def training_losses(model: Stylizer, vgg: VGG19, batch: dict, config, step: int)
     if regression is not None:
         found["descriptor"] = regression
         found["total"] = found["total"] + config.loss.descriptor_weight * regression
+    if regression is not None and m.net_feedback:
+        painted = stylized.detach().clamp(0, 1)
+        model.standardize.eval()
+        with torch.no_grad():
+            target = model.describe(vgg(stylized))
+        model.standardize.train()
+        found["descriptor_painted"] = F.mse_loss(model.style_features(painted), target)
+        regression = found["descriptor_painted"]
+        found["total"] = found["total"] + config.loss.descriptor_weight * regression
     return found
 
 

@@ -45,6 +45,8 @@ def small_variables(**settings) -> tuple[Config, dict]:
         return deviation * rng.standard_normal(x.shape)
 
     def running(path, x):
+        if path[-1].key == "pictures":
+            return rng.uniform(0, 1, x.shape)
         mean = path[-1].key == "mean"
         return 0.1 * rng.standard_normal(x.shape) if mean else rng.uniform(0.5, 1.5, x.shape)
 

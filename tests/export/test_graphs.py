@@ -21,6 +21,7 @@ FORMS = {
     "one level": {"levels": 1, "encoder_norm": "none"},
     "depthwise": {"dynamic_groups": 0, "normalizer": "batch"},
     "groups": {"dynamic_groups": 2, "normalizer": "centering"},
+    "feedback": {"net_feedback": 2},
     "3x3": {"dynamic_kernel": 3, "dynamic_dilation": 2, "normalizer": "none"},
 }
 # Odd sides, and a batch: (pictures, rows, columns).

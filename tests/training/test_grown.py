@@ -1,4 +1,4 @@
-"""A network made deeper paints as before, and its new blocks learn."""
+"""A network with parts added paints as before, and the new parts learn."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from din_jax.config import ModelConfig
-from din_jax.training.grown import with_blocks
+from din_jax.training.grown import with_blocks, with_feedback
 from din_jax.training.state import Network
 
 SMALL = ModelConfig(
@@ -76,3 +76,26 @@ def test_network_that_is_not_deeper_is_given_as_it_is():
     assert jax.tree.all(
         jax.tree.map(jnp.array_equal, with_blocks(given, variables(network, 2)), given)
     )
+
+
+def test_feedback_of_a_trained_network_begins_as_nothing_and_is_then_its_own():
+    config = dataclasses.replace(
+        SMALL, code="din", style_encoder="mobilenet", style_feature="statistics"
+    )
+    plain, seeing = Network(config), Network(dataclasses.replace(config, net_feedback=1))
+    given, fresh = variables(plain, 1), variables(seeing, 2)
+    for nets in fresh["params"]["codes"].values():
+        for net in nets.values():  # as drawn, which `variables` has moved
+            net["correct"] = jax.tree.map(jnp.zeros_like, net["correct"])
+
+    grown = with_feedback(given, fresh)
+
+    assert jax.tree.structure(grown) == jax.tree.structure(fresh)
+    pictures = [
+        painted(network, each["params"], each["batch_stats"], training=False)
+        for network, each in ((plain, given), (seeing, grown))
+    ]
+    assert jnp.array_equal(*pictures)
+    # What has feedback keeps it.
+    again = with_feedback(grown, variables(seeing, 3))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, again, grown))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from din_jax.config import STYLE_LAYERS
 from din_jax.training.state import batch_stats_of
 
 pytestmark = pytest.mark.slow  # compiles an update with VGG-19 up to relu4_1
@@ -67,6 +68,24 @@ def test_nets_read_the_prediction_only_after_the_teacher(taught, started, step, 
     for name in ("content", "style", "kernel_rms/level3"):
         same = np.isclose(painted[0][name], painted[1][name], rtol=1e-6, atol=0)
         assert same == independent, name
+
+
+def test_encoder_of_a_model_with_feedback_learns_what_was_painted_too(taught, changed, make_parts):
+    def seeing(**loss):
+        layers = {"style_layers": STYLE_LAYERS, "style_weight": 0.0}
+        return make_parts(changed(taught.config, model={"net_feedback": 1}, loss=layers | loss))
+
+    parts = seeing()
+    _, metrics = parts.step(parts.state, parts.batch, parts.vgg, {})
+    both = metrics["descriptor"] + metrics["descriptor_painted"]
+    assert float(metrics["descriptor_painted"]) > 0
+    np.testing.assert_allclose(metrics["total"], metrics["content"] + both, rtol=1e-5)
+    # The regressions alone leave the content network as it is.
+    parts = seeing(content_weight=0.0)
+    before, (after, _) = parts.state, parts.step(parts.state, parts.batch, parts.vgg, {})
+    for part, moved in (("style_encoder", True), ("encoder", False), ("decoder", False)):
+        pairs = zip(*(jax.tree.leaves(x.params[part]) for x in (before, after)), strict=True)
+        assert any(bool(jnp.any(a != b)) for a, b in pairs) == moved, part
 
 
 def test_descriptor_loss_joins_the_total_and_falls(taught):

@@ -41,6 +41,7 @@ CONFIGS = {
     "small": SMALL,
     "standard": dataclasses.replace(SMALL, separable=False, decoder_norm="none", residuals=2),
     "deformable": dataclasses.replace(SMALL, transform="deformable", dynamic_kernel=3),
+    "feedback": dataclasses.replace(SMALL, net_feedback=1),
     "default": ModelConfig(),
     "vgg": ADAIN,
     "linear": ModelConfig(
