@@ -1,6 +1,6 @@
 """The engine's network on pictures of numbers, which every exported file is compared with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -61,9 +61,9 @@ class Reference:
         self.shapes = code_shapes(self.network)
         self._graph, state = nnx.split(self.network)
         self._state = nnx.to_pure_dict(state)
-        options = HURRIED if hurried and jax.default_backend() == "cpu" else None
-        self._encode = jax.jit(self.encoding, compiler_options=options)
-        self._paint = jax.jit(self.painting, compiler_options=options)
+        self._options = HURRIED if hurried and jax.default_backend() == "cpu" else None
+        self._encode = jax.jit(self.encoding, compiler_options=self._options)
+        self._paint = jax.jit(self.painting, compiler_options=self._options)
 
     def encoding(self, state: dict, style: Array) -> FlatCode:
         """What `encode` compiles; `state` is `arrays`."""
@@ -85,7 +85,26 @@ class Reference:
 
     def paint(self, content: np.ndarray, code: FlatCode) -> np.ndarray:
         """Contents painted in a code of each, or of one for all; clipped to [0, 1]."""
-        many = {
-            name: np.broadcast_to(x, (len(content), *np.shape(x)[1:])) for name, x in code.items()
-        }
-        return np.asarray(self._paint(self._state, content, many))
+        return np.asarray(self._paint(self._state, content, _for_each(code, len(content))))
+
+    def encode_exactly(self, style: np.ndarray) -> dict[str, np.ndarray]:
+        """`encode` in float64, of the same float32 weights."""
+        return self._exactly(self.encoding, style)
+
+    def paint_exactly(self, content: np.ndarray, code: FlatCode) -> np.ndarray:
+        """`paint` in float64, of the same float32 weights and code."""
+        return self._exactly(self.painting, content, _for_each(code, len(content)))
+
+    def _exactly(self, compute: Callable, *inputs):
+        with jax.enable_x64(True):
+            wide = jax.tree.map(_wide, (self._state, *inputs))
+            return jax.device_get(jax.jit(compute, compiler_options=self._options)(*wide))
+
+
+def _for_each(code: FlatCode, count: int) -> FlatCode:
+    return {name: np.broadcast_to(x, (count, *np.shape(x)[1:])) for name, x in code.items()}
+
+
+def _wide(x) -> np.ndarray:
+    x = np.asarray(x)
+    return x.astype(np.float64) if x.dtype == np.float32 else x
