@@ -7,7 +7,7 @@ variant   data and weights                what to expect, on two CPU cores (docs
 ""        COCO, WikiArt, VGG-19           the paper's rates and 160,000 steps: a GPU or TPU's work;
                                           some 4 s a step of 4 pairs at 256 px here
 fast      photographs, paintings, VGG-19  600 steps of 4 pairs at 64 px: content 1.87, style 0.93
-portable  the same; VGG-19 to train only  the included model's network
+portable  the same; VGG-19 to train only  the included model's network, less its feedback
 cpu       folders of pictures, VGG-19     how that was trained on, on pictures in memory; with the
                                           flags of the stages in docs/RESULTS.md
 gpu       the same                        the paper's 160,000 steps at 256 px, in bfloat16, nine

@@ -73,12 +73,10 @@ class Tuned(NamedTuple):
 def loss_of(config: Config, style_weight: float | None = None) -> LossConfig:
     """What a model's codes are tuned by: the loss of its training.
 
-    Less what one style alone does not have: others to contrast with, and an encoder to train.
+    Less what one style alone does not have: others to contrast with.
     """
     weight = config.loss.style_weight if style_weight is None else style_weight
-    return dataclasses.replace(
-        config.loss, style_weight=weight, contrast_weight=0.0, descriptor_weight=0.0
-    )
+    return dataclasses.replace(config.loss, style_weight=weight, contrast_weight=0.0)
 
 
 class Tuner:
