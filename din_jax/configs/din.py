@@ -9,7 +9,8 @@ variant   data and weights                what to expect, on two CPU cores (docs
 fast      photographs, paintings, VGG-19  600 steps of 4 pairs at 64 px: content 1.87, style 0.93
 portable  the same; VGG-19 to train only  the included model's network, less its feedback
 cpu       folders of pictures, VGG-19     how that was trained on, on pictures in memory; with the
-                                          flags of the stages in docs/RESULTS.md
+                                          flags of the stages in docs/RESULTS.md, in the end
+                                          --config.model.net_feedback=2
 gpu       the same                        the paper's 160,000 steps at 256 px, in bfloat16, nine
                                           minutes at a time; nobody here has run it
 k3 ...    as fast                         other dynamic convolutions
