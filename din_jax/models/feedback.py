@@ -54,9 +54,15 @@ class Feedback(nnx.Module):
     def _seen(self, model, code: StyleCode) -> Array:
         """f of what each code of a batch paints, [B, 1, 1, I], the mean over the pictures."""
         pictures = self.pictures[...]
-        count, styles = len(pictures), len(jax.tree.leaves(code)[0])
-        contents = jnp.tile(pictures, (styles, 1, 1, 1))
-        each = jax.tree.map(lambda x: jnp.repeat(x, count, 0), code)
+        # The number of styles may be a symbol, in a program for any: shapes, and no `len`.
+        styles, count = jax.tree.leaves(code)[0].shape[0], pictures.shape[0]
+
+        def pairs(x: Array) -> Array:  # [B or 1, R or 1, ...] to [B R, ...]
+            shape = x.shape[2:]
+            return jnp.broadcast_to(x, (styles, count, *shape)).reshape(styles * count, *shape)
+
+        contents = pairs(pictures[None])
+        each = jax.tree.map(lambda x: pairs(x[:, None]), code)
         painted = jnp.clip(model.stylize(contents, each), 0, 1)
         found = model.style_features(painted)
         return found.reshape(styles, count, *found.shape[1:]).mean(1)

@@ -137,9 +137,7 @@ class StylizationNetwork(nnx.Module):
 
     def code_of(self, features) -> StyleCode:
         """The sources alone: what they read to a code per level."""
-        return {
-            name: self.layer(name).code(self.reader.at(features, name)) for name in self.levels
-        }
+        return {name: self.layer(name).code(self.reader.at(features, name)) for name in self.levels}
 
     def encode_style(self, style: Array) -> StyleCode:
         """Style images [B, H, W, 3], RGB in [0, 1], to one code per image and level.

@@ -32,7 +32,8 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 def model(tmp_path_factory):
     """A model file, and a bank of one style beside it."""
     where = tmp_path_factory.mktemp("model")
-    path = save_model(where / "small.safetensors", *small_variables(), dtype="float32")
+    made = small_variables(net_feedback=1)
+    path = save_model(where / "small.safetensors", *made, dtype="float32")
     loaded = load_model(path)
     rng, code = np.random.default_rng(1), {}
     shapes = code_shapes(loaded.model)
