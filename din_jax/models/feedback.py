@@ -78,5 +78,6 @@ def at_rest(model: nnx.Module) -> nnx.Module:
 @functools.cache
 def _scenes() -> np.ndarray:
     """Float32 [R, 64, 64, 3]: the same for all."""
-    drawn = [draw(np.random.default_rng([2021, kind]), SIDE) for kind, draw in enumerate(SCENES)]
-    return np.stack(drawn[:KINDS]).astype(np.float32) / 255
+    scenes = enumerate(SCENES[:KINDS])
+    drawn = [draw(np.random.default_rng([2021, kind]), SIDE) for kind, draw in scenes]
+    return np.stack(drawn).astype(np.float32) / 255

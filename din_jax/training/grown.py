@@ -41,15 +41,27 @@ def with_feedback(given: Mapping, fresh: Mapping) -> dict:
     """
     if "feedback" in given["batch_stats"] or "feedback" not in fresh["batch_stats"]:
         return dict(given)
-    stats = {**given["batch_stats"], "feedback": fresh["batch_stats"]["feedback"]}
+    known, wanted = (tree["params"].get("codes", {}) for tree in (given, fresh))
+    if jax.tree.structure(known) != jax.tree.structure(_uncorrected(wanted)):
+        return dict(given)  # another kind of code or other levels, which the caller names
     codes = {
         level: {
-            name: {**net, "correct": fresh["params"]["codes"][level][name]["correct"]}
+            name: {**net, "correct": wanted[level][name]["correct"]} for name, net in nets.items()
+        }
+        for level, nets in known.items()
+    }
+    stats = {**given["batch_stats"], "feedback": fresh["batch_stats"]["feedback"]}
+    return {"params": {**given["params"], "codes": codes}, "batch_stats": stats}
+
+
+def _uncorrected(codes: Mapping) -> dict:
+    return {
+        level: {
+            name: {part: x for part, x in net.items() if part != "correct"}
             for name, net in nets.items()
         }
-        for level, nets in given["params"]["codes"].items()
+        for level, nets in codes.items()
     }
-    return {"params": {**given["params"], "codes": codes}, "batch_stats": stats}
 
 
 def _silent(block: Mapping) -> dict:

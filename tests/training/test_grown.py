@@ -99,3 +99,13 @@ def test_feedback_of_a_trained_network_begins_as_nothing_and_is_then_its_own():
     # What has feedback keeps it.
     again = with_feedback(grown, variables(seeing, 3))
     assert jax.tree.all(jax.tree.map(jnp.array_equal, again, grown))
+
+
+@pytest.mark.parametrize("other", [{}, {"code": "din", "levels": 2}])
+def test_feedback_is_not_pressed_upon_another_kind_of_model(other):
+    """Whose caller then says that it does not fit."""
+    din = {"code": "din", "style_encoder": "mobilenet", "style_feature": "statistics"}
+    seeing = Network(dataclasses.replace(SMALL, **din, net_feedback=1))
+    given = variables(Network(dataclasses.replace(SMALL, **(din | other if other else {}))), 1)
+    found = with_feedback(given, variables(seeing, 2))
+    assert jax.tree.structure(found) == jax.tree.structure(given)
