@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -40,11 +40,21 @@ class Expected:
     """What the engine makes of some pictures: computed once, compared with every file.
 
     Contents and styles are drawn ones, which are hard: flat grounds, edges, fine patterns.
+
+    Args:
+      reference: the engine, and float64 where rounding must be told from an error.
+      encodes: whether the file's codes are compared too, or drawn ones painted.
+      sizes: of the pictures: how many, rows and columns; None for SIZES and MEASURED.
     """
 
-    def __init__(self, reference: Reference, encodes: bool):
+    def __init__(
+        self,
+        reference: Reference,
+        encodes: bool,
+        sizes: Sequence[tuple[int, int, int]] | None = None,
+    ):
         self._reference = reference
-        self.sizes = sizes = (*SIZES, MEASURED)
+        self.sizes = sizes = sizes or (*SIZES, MEASURED)
         drawn = [pictures(*size) for size in sizes]
         self.contents, self.styles = map(list, zip(*drawn, strict=True))
         self.codes = [

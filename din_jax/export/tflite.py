@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from din_jax.errors import UserError
-from din_jax.export.checks import EQUAL, largest, pictures
-from din_jax.export.reference import Reference
+from din_jax.export.checks import Expected
+from din_jax.export.reference import FlatCode, Reference
 from din_jax.ops.forms import default_form
 
+LEVEL = 1.0
+"""Levels of 255 by which a picture may be off where XNNPACK computes it: nobody sees one."""
 PACKAGES = {"litert_converter": "litert-converter==0.5.0", "ai_edge_litert": "ai-edge-litert"}
 
 
@@ -36,7 +38,7 @@ def tflite_files(reference: Reference, side: int, encodes: bool) -> dict[str, by
     `LEVEL_bias` of one style, output `painted`; style: input `style`, outputs such a code.
 
     Raises:
-      UserError: the converter is not installed or refuses a part, or a file is not equal.
+      UserError: the converter refuses a part, or a file is not equal.
     """
     picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     shapes = {name.removeprefix("code."): (1, *x) for name, x in reference.shapes.items()}
@@ -52,18 +54,27 @@ def tflite_files(reference: Reference, side: int, encodes: bool) -> dict[str, by
         return tuple(found[name] for name in names)
 
     files = {"content": _converted(paint, [picture, *code], ["content", *parts], ["painted"])}
-    rng = np.random.default_rng(0)
-    numbers = [np.float32(0.1 * rng.standard_normal(shapes[name])) for name in names]
-    content, style = pictures(1, side, side)
-    given = {"content": content, **dict(zip(parts, numbers, strict=True))}
-    found = _run(files["content"], given)["painted"]
-    expected = reference.paint(content, dict(zip(names, numbers, strict=True)))
-    _require_equal(found, expected, "content.tflite")
+    expected = Expected(reference, encodes, [(1, side, side)])
+
+    def run_content(content: np.ndarray, code: FlatCode, delegates: bool = False) -> np.ndarray:
+        given = {part: code[name] for name, part in zip(names, parts, strict=True)}
+        return _run(files["content"], {"content": content, **given}, delegates)["painted"]
+
+    def run_style(style: np.ndarray) -> FlatCode:
+        found = _run(files["style"], {"style": style})
+        return {name: found[part] for name, part in zip(names, parts, strict=True)}
+
+    expected.require_equal(run_content, "content.tflite")
+    fast = run_content(expected.contents[0], expected.codes[0], delegates=True)
+    away = expected.difference(fast).largest
+    if not away <= LEVEL:
+        raise UserError(
+            f"content.tflite differs by {away:.3g} levels of 255 where XNNPACK computes it, more "
+            f"than {LEVEL:g}, so that no file was left: leave tflite out of --formats."
+        )
     if encodes:
         files["style"] = _converted(encode, [picture], ["style"], parts)
-        found, expected = _run(files["style"], {"style": style}), reference.encode(style)
-        for name, part in zip(names, parts, strict=True):
-            _require_equal(found[part], expected[name], f"style.tflite, {name}")
+        expected.require_equal_codes(run_style, "style.tflite")
     return files
 
 
@@ -92,16 +103,16 @@ def _converted(
             ) from error
 
 
-def _run(data: bytes, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    from ai_edge_litert.interpreter import Interpreter
+def _run(
+    data: bytes, given: dict[str, np.ndarray], delegates: bool = False
+) -> dict[str, np.ndarray]:
+    """The file's outputs by name, by the kernels that say what its operations mean.
 
-    return Interpreter(model_content=data).get_signature_runner()(**given)
+    With `delegates` by XNNPACK, as programs on a CPU have it: it rounds otherwise, and the painted
+    pictures of 256 px came out six times as far from float64, 0.05 levels of 255.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-
-def _require_equal(found: np.ndarray, expected: np.ndarray, what: str) -> None:
-    error = largest(found - expected) / max(1.0, largest(expected))
-    if not error <= EQUAL:
-        raise UserError(
-            f"{what} differs from the engine by {error:.2g} (more than {EQUAL:g}), so that no file "
-            "was left: leave tflite out of --formats."
-        )
+    kind = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=data, experimental_op_resolver_type=kind)
+    return interpreter.get_signature_runner()(**given)

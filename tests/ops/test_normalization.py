@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,16 @@ def test_variance_is_biased_and_float32_for_bfloat16(rng):
     assert mean.dtype == variance.dtype == jnp.float32
     np.testing.assert_allclose(mean, exact.mean((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(variance, exact.var((1, 2)), rtol=1e-5)
+
+
+def test_pixels_are_summed_column_by_column_and_in_one_sum_by_xla(rng):
+    """Runtimes that add in order lose digits in a sum over all pixels; XLA need not pay for two."""
+    x = jnp.asarray(rng.normal(2, 3, (2, 16, 18, 3)), jnp.float32)
+    lowered = jax.jit(mean_and_variance).lower(x)
+    axes = re.findall(r"reduce.*dimensions = \[([0-9, ]*)\]", lowered.as_text())
+    assert axes == 4 * ["1"]
+    compiled = lowered.compile().as_text()
+    assert set(re.findall(r" reduce\(.*dimensions=\{([0-9,]*)\}", compiled)) == {"1,2"}
 
 
 @pytest.mark.parametrize("side", [1, 3])
