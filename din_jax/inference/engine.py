@@ -24,6 +24,7 @@ from din_jax.inference.fold import for_inference
 from din_jax.inference.frames import Frame, fitted, pieces, reflected, wrapped
 from din_jax.inference.passes import Progress
 from din_jax.inference.pictures import check_style_size, prepare_style, round_up
+from din_jax.inference.reading import Reading
 from din_jax.inference.tiles import Tiler
 from din_jax.layers.codes import StyleCode
 from din_jax.layers.mixtures import Mixture
@@ -107,7 +108,7 @@ class Engine:
         self._sharded, place = placement(devices)
         graph, state = nnx.split(for_inference(loaded.model, products))
         self._state = place(nnx.to_pure_dict(state))  # plain dicts: dispatch is ten times faster
-        self._encode = CompiledCache(lambda *args: programs.encode(graph, *args), cache)
+        self._encode = Reading(graph, config, cache)
         self._measure = CompiledCache(
             lambda *args: programs.measure(graph, dtype, False, *args), cache
         )

@@ -15,9 +15,20 @@ from din_jax.ops.extent import Extent
 
 def encode(graph: nnx.GraphDef, state: dict, style: Array) -> StyleCode:
     """The code of images uint8 [B, H, W, 3], or of the numbers [B] of known styles; float32."""
+    return code(graph, state, read(graph, state, style))
+
+
+def read(graph: nnx.GraphDef, state: dict, style: Array):
+    """The first half of `encode`: what the model's sources read of the styles."""
     model: StylizationNetwork = nnx.merge(graph, state)
     known = bool(model.config.styles)
-    return model.encode_style(style if known else style.astype(jnp.float32) / 255)
+    return model.style_features(style if known else style.astype(jnp.float32) / 255)
+
+
+def code(graph: nnx.GraphDef, state: dict, features) -> StyleCode:
+    """The second half: the code of features that `read` gave."""
+    model: StylizationNetwork = nnx.merge(graph, state)
+    return model.code(features)
 
 
 def measure(
