@@ -1,6 +1,7 @@
 """din_jax's commands: din-jax COMMAND ..., or from a clone python -m din_jax COMMAND ...
 
-    din-jax photo.jpg painting.jpg     paints the first in the style of the second
+    din-jax photo.jpg painting.jpg        paints the first in the style of the second
+    din-jax photo.jpg --style waves       in one that comes with the program (din-jax info)
 
 Each answers `din-jax COMMAND --help`.
 """
@@ -55,8 +56,10 @@ def main() -> int:
         return exit_status(lambda: print("\n".join([__doc__, *lines])))
     arguments = sys.argv[2:]
     if name not in COMMANDS and _names_picture(name) and arguments:
-        # Not as a word of its own: a third path would be one more style.
-        name, arguments = "stylize", [name, f"--style={arguments[0]}", *arguments[1:]]
+        if _is_style(*arguments):
+            # Not as a word of its own: a third path would be one more style.
+            arguments = [f"--style={arguments[0]}", *arguments[1:]]
+        name, arguments = "stylize", [name, *arguments]
     if name in COMMANDS:
         # As if the command had been started by itself.
         sys.argv = [f"din-jax {name}", *arguments]
@@ -66,6 +69,12 @@ def main() -> int:
 def _names_picture(argument: str) -> bool:
     """Whether it is a content, and not a command that has been misspelled."""
     return argument == "-" or Path(argument).exists() or Path(argument).suffix != ""
+
+
+def _is_style(second: str, *others: str) -> bool:
+    """Whether what follows a content is the style: no flag, and no flag names one."""
+    flagged = any(x == "-s" or x.startswith("--style") for x in others)
+    return not flagged and (second == "-" or not second.startswith("-"))
 
 
 def run(name: str) -> int:

@@ -41,6 +41,14 @@ def test_two_paths_are_content_and_style(din_jax, folder):
     assert "there is no command 'stylise'" in din_jax("stylise", "a.png").err
 
 
+def test_a_content_alone_takes_the_flags_of_stylize(din_jax, folder):
+    assert din_jax("a.png", "--style", "mosaic").out == "a--mosaic.png\n"
+    assert din_jax("a.png", "-o", "x.png", "-s", "mosaic").out == "x.png\n"
+    assert din_jax("a.png", "b.png", "--style=mosaic", "-o", "both").out.startswith("2 ")
+    unsaid = din_jax("a.png", "-o", "y.png")
+    assert unsaid.status == 2 and "required: --style" in unsaid.err and unsaid.err.count("\n") == 1
+
+
 def test_a_folder_is_mirrored_and_nothing_done_twice(din_jax, folder, stylizer):
     command = ["stylize", "photos", "--style", "a.png", "-o", "out"]
     done = din_jax(*command)
