@@ -73,7 +73,7 @@ def _names_picture(argument: str) -> bool:
 
 def _is_style(second: str, *others: str) -> bool:
     """Whether what follows a content is the style: no flag, and no flag names one."""
-    flagged = any(x == "-s" or x.startswith("--style") for x in others)
+    flagged = any(x.startswith(("-s", "--style")) for x in others)
     return not flagged and (second == "-" or not second.startswith("-"))
 
 
