@@ -18,6 +18,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from din_jax.command_line import Parser, require_new
@@ -135,7 +136,7 @@ def _encode(flags: argparse.Namespace) -> int:
             code = stylizer.encode_style([picture for _, picture in good], size=size)
             for i, (name, picture) in enumerate(good):
                 own = take_codes(code, [i])
-                bank.add(name, tuned(name, picture, own) if tuned else own, picture)
+                bank.add(name, tuned(name, picture, own, size) if tuned else own, picture)
                 if tuned:  # minutes: what is done is kept
                     bank.save(flags.bank)
     for problem in failed:
@@ -147,38 +148,18 @@ def _encode(flags: argparse.Namespace) -> int:
 
 
 def _tuner(flags: argparse.Namespace, stylizer) -> Callable | None:
-    """(name, picture, code) to the code tuned, which says what it gained; None without `--tune`."""
+    """What tunes codes and says what they gained; None without `--tune`."""
     if not flags.tune:
         return None
     if flags.tune < 0:
         raise UserError(f"--tune takes a number of steps, not {flags.tune}.")
     with loading():
-        from tqdm import tqdm
+        from din_jax.tools.tuned import CodeTuner
 
-        from din_jax.training.tuning import Tuner
-
-    tuner = Tuner(
-        stylizer.loaded, contents=flags.content, style_weight=flags.style_weight, vgg=flags.vgg
-    )
-    size = getattr(flags, "size", None)
-
-    def tuned(name: str, picture, code):
-        with tqdm(total=flags.tune, desc=name, unit="step", disable=None, leave=False) as bar:
-
-            def report(step: int, losses: dict[str, float]):
-                stop_if_interrupted()
-                bar.set_postfix({key: f"{losses[key]:.3f}" for key in ("content", "style")})
-                bar.update()
-
-            found = tuner(stylizer.prepared(picture, size), code, flags.tune, report)
-        changes = ", ".join(
-            f"{key} {found.before[key]:.3f} -> {found.after[key]:.3f}" for key in found.before
-        )
-        kept = "" if found.improved else "; no gain, so its code is as it was"
-        print(f"{name}: {changes}, on crops it was not tuned on{kept}", flush=True)
-        return found.code
-
-    return tuned
+    return CodeTuner(
+        stylizer, flags.tune, tell=partial(print, flush=True), contents=flags.content,
+        style_weight=flags.style_weight, vgg=flags.vgg,
+    )  # fmt: skip
 
 
 def _require_own_names(names: Sequence[str], taken: Container[str]) -> None:

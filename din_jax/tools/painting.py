@@ -4,8 +4,9 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,15 +16,17 @@ from PIL import Image
 from din_jax.data.decoding import decode_pil
 from din_jax.data.inputs import Input, Style
 from din_jax.data.inspection import is_animated, size_of
-from din_jax.data.outputs import OutputError, Outputs, digest, stamp
+from din_jax.data.outputs import OutputError, Outputs
 from din_jax.data.pipeline import PIXELS, Outcome, run_batches
 from din_jax.data.saving import encode_picture
 from din_jax.data.sheets import thumbnail
-from din_jax.data.video import VideoReader, is_video
+from din_jax.data.video import VideoReader
 from din_jax.errors import UserError
 from din_jax.inference.masks import read_masks
 from din_jax.inference.mixing import each_code, joined, level_strengths, style_weights
 
+Tuner = Callable[[str, Any, Any, int | None], Any]
+"""(name, picture, code, size) of a style to its code tuned, as `tuned.CodeTuner`."""
 STYLES_AT_ONCE = 16  # read and encoded together
 
 
@@ -108,11 +111,29 @@ class Painter:
         self.notes: list[str] = []
         self._check()
         self._known: list[Any] = []  # codes, or pictures and names
+        self._make_tuner: Callable[[], Tuner] | None = None
         self._options = dataclasses.asdict(controls)
         del self._options["each"]
 
-    def prepare(self) -> None:
-        """Reads and encodes the styles.
+    def tune_by(self, make_tuner: Callable[[], Tuner]) -> None:
+        """Has each code tuned when it is encoded, by what `make_tuner` gives then.
+
+        Raises:
+          UserError: some style has no code of its own, or no picture that it could be tuned to.
+        """
+        if self.controls.color == "match":
+            raise UserError(
+                "--color match gives the style each content's colors, so that there is no code to "
+                "tune: leave --tune out, or choose --color luminance."
+            )
+        self._require_pictures(
+            "--tune fits a code to a style's picture, but '{}' is a name of one without a picture: "
+            "give its file, or leave --tune out."
+        )
+        self._make_tuner = make_tuner
+
+    def prepare(self, needed: Collection[int]) -> None:
+        """Reads and encodes the styles, and tunes the codes of those `needed`, by number.
 
         Raises:
           UserError: one is no good.
@@ -123,9 +144,14 @@ class Painter:
             self._known = [None for _ in pictures] if self.controls.each else list(pictures)
             return
         size = self._options.pop("scale")
+        tuner = self._make_tuner and self._make_tuner()
         for start in range(0, len(self.styles), STYLES_AT_ONCE):
             given = [picture_of(style) for style in self.styles[start : start + STYLES_AT_ONCE]]
-            self._known += each_code(self.stylizer.encode_style(given, size=size))
+            codes = each_code(self.stylizer.encode_style(given, size=size))
+            for number, picture, code in zip(count(start), given, codes, strict=False):
+                name = self.styles[number].name
+                tuned = tuner and number in needed
+                self._known.append(tuner(name, picture, code, size) if tuned else code)
 
     def _check(self):
         """Raises UserError for controls that would fail with every picture."""
@@ -134,14 +160,19 @@ class Painter:
         mixed = 1 if self.controls.each else len(self.styles)
         style_weights(self.controls.weights, mixed)
         level_strengths(self.controls.strength, self.controls.levels, self.stylizer.levels)
-        named = [style.name for style in self.styles if isinstance(style.given, str)]
-        if named and self.controls.color == "match":
-            raise UserError(
-                f"--color match gives a style's picture other colors, but '{named[0]}' is a name "
-                "of one without a picture; give its file, or choose --color luminance."
+        if self.controls.color == "match":
+            self._require_pictures(
+                "--color match gives a style's picture other colors, but '{}' is a name of one "
+                "without a picture; give its file, or choose --color luminance."
             )
         if self.controls.masks is not None:
             read_masks(self.controls.masks, mixed)
+
+    def _require_pictures(self, otherwise: str):
+        """Raises UserError, the sentence with the style's name in it, for a style that has none."""
+        for style in self.styles:
+            if isinstance(style.given, str):
+                raise UserError(otherwise.format(style.name))
 
     def key(self) -> dict[str, Any]:
         """What of the model and the controls decides how an output looks."""
@@ -252,17 +283,6 @@ def picture_of(style: Style) -> Image.Image | str:
     return decode_pil(style.given, alpha=True, name=style.source)
 
 
-def _key_of(style: Style, stylizer: Stylizer) -> str:
-    """Tells a style from others; of a bank's by its code, which another bank has otherwise."""
-    if not isinstance(style.given, str) or style.given not in stylizer.bank:
-        return style.key
-    found = hashlib.sha256(style.key.encode())
-    for _, layer in sorted(stylizer.bank[style.given].items()):
-        for part in layer:
-            found.update(np.ascontiguousarray(part).tobytes())
-    return found.hexdigest()
-
-
 def _pixels(job: Job) -> int:
     width, height = (0, 0) if job.content.path is None else size_of(job.content.path)
     return width * height
@@ -273,36 +293,3 @@ def thumbnail_of(style: Style, stylizer: Stylizer) -> np.ndarray | None:
     if not isinstance(style.given, str):
         return thumbnail(np.asarray(decode_pil(style.given)))
     return stylizer.bank.thumbnail(style.given) if style.given in stylizer.bank else None
-
-
-def plan(
-    inputs: Sequence[Input],
-    names: Sequence[Sequence[str]],
-    groups: Sequence[tuple[int, ...]],
-    painter: Painter,
-    *,
-    steady: float = 0.0,
-    **made_by: Any,
-) -> list[Job]:
-    """A job for each input and each group of styles, in order.
-
-    Args:
-      inputs: contents.
-      names: outputs' names, a row for each input.
-      groups: numbers of the styles of each output of a row.
-      painter: whose styles and controls they are.
-      steady: of videos, as of `Painter.run_clips`.
-      made_by: what else decides how an output looks.
-    """
-    made_by |= {"painter": painter.key()}
-    keys = [_key_of(style, painter.stylizer) for style in painter.styles]
-    jobs = []
-    for source, row in zip(inputs, names, strict=True):
-        content = [hashlib.sha256(painter.stdin).hexdigest()]
-        content = content if source.path is None else stamp(source.path)
-        for group, name in zip(groups, row, strict=True):
-            styles = [keys[i] for i in group]
-            own = {"suffix": Path(name).suffix, "steady": steady if is_video(source.path) else 0}
-            made_of = digest(content=content, styles=styles, **own, **made_by)
-            jobs.append(Job(source, group, name, made_of))
-    return jobs

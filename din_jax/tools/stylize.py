@@ -7,6 +7,7 @@ din-jax stylize 'photos/**/*.jpg' --style paintings --each  every content in eve
 din-jax stylize photo.jpg --style a.jpg b.jpg --weights 2 1 a mixture
 din-jax stylize photo.jpg --style a.jpg b.jpg --mask m.png  a where the mask is white, else b
 din-jax stylize photo.jpg --style a.jpg --strength 0.6 --color luminance
+din-jax stylize photo.jpg --style a.jpg --tune 60           closer to a.jpg, in a minute or two
 din-jax stylize clip.mp4 --style a.jpg --steady 0.5         a video, its sound copied
 cat photo.jpg | din-jax stylize - --style a.jpg -o - > painted.png
 
@@ -28,6 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from din_jax.command_line import Parser
+from din_jax.data.given import InputSource
 from din_jax.data.inputs import STDIN, Input, find_inputs, find_styles, read_bytes
 from din_jax.data.saving import FORMATS
 from din_jax.data.video import is_video
@@ -62,13 +64,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--scale", type=int, metavar="PX", help="short side of styles while they are read: strokes "
         "grow with it; default: as in training; 0: their own")
     add("--seamless", action="store_true", help="results tile the plane without a seam")
+    add("--tune", type=int, default=0, metavar="STEPS", help="of gradient descent, by which the "
+        "code of each style is fitted to it on crops of CONTENT (of a video its first frame); 60 "
+        "are good; needs VGG-19. For styles to use again: din-jax bank add --tune")
     add("--steady", type=float, default=0.0, metavar="SECONDS", help="of videos, against "
         "flicker: average what stands still, and what frames are normalized by, over so long")
     group = parser.add_argument_group("what with")
     add = group.add_argument
     add("--model", default="din_portable", help="included model, model file or run directory")
     add("--step", help='of a run directory: a number or "best"; default: the newest')
-    add("--vgg", default="", help="VGG-19 weights, for a model that contains it")
+    add("--vgg", default="", help="VGG-19 weights, for a model that contains it and --tune")
     add("--bank", help="file of styles with names (din-jax bank)")
     add("--runtime", choices=("jax", "onnx"), default="jax", help="onnx: ONNX Runtime in the place "
         "of JAX; --model may be a folder of din-jax export")
@@ -96,6 +101,8 @@ def check(flags: argparse.Namespace):
         raise UserError("--each does not mix styles, as --weights and --mask do: give one of them.")
     if flags.mask and flags.weights:
         raise UserError("--weights mixes styles everywhere, --mask by place: give one of the two.")
+    if flags.tune < 0:
+        raise UserError(f"--tune takes a number of steps, not {flags.tune}.")
     if not 0 <= flags.steady < math.inf:
         raise UserError(f"--steady must be 0 seconds or more, not {flags.steady}.")
     if flags.sheet and Path(flags.sheet).suffix.lower() not in FORMATS:
@@ -123,7 +130,8 @@ def run(flags: argparse.Namespace) -> int:
     stdin = read_bytes(Input(None)) if Input(None) in inputs else b""
     # Imported here, so that --help and wrong flags answer at once.
     with loading():
-        from din_jax.tools.painting import Controls, Painter, plan, thumbnail_of
+        from din_jax.tools.jobs import plan
+        from din_jax.tools.painting import Controls, Painter, thumbnail_of
 
     stylizer, computed = _with_jax(flags) if flags.runtime == "jax" else _with_onnx(flags, inputs)
     if any(name in stylizer.styles and Path(name).exists() for name in flags.style):
@@ -135,15 +143,17 @@ def run(flags: argparse.Namespace) -> int:
         seamless=flags.seamless, tile=flags.tile,
     )  # fmt: skip
     painter = Painter(stylizer, styles, controls, quality=flags.quality, stdin=stdin)
-    jobs = plan(
-        inputs, target.names, groups, painter, dtype=computed, quality=flags.quality,
-        steady=flags.steady,
-    )  # fmt: skip
+    made_by = {"dtype": computed, "quality": flags.quality}
+    if flags.tune:
+        contents = InputSource(inputs, stdin)
+        painter.tune_by(lambda: _tuner(flags, stylizer, contents, painter.notes.append))
+        made_by["tuned"] = [flags.tune, flags.vgg, contents.key()]
+    jobs = plan(inputs, target.names, groups, painter, steady=flags.steady, **made_by)
     report = Report(jobs, [style.name for style in styles], target)
     with target.outputs as outputs:
         todo = report.sort_out(flags.overwrite)
         if todo:
-            painter.prepare()
+            painter.prepare({style for job in todo for style in job.styles})
         outputs.claim([job.name for job in jobs])
         clips = [job for job in todo if is_video(job.content.path)]
         pictures = [job for job in todo if not is_video(job.content.path)]
@@ -190,8 +200,8 @@ def _with_jax(flags: argparse.Namespace):
 
 def _with_onnx(flags: argparse.Namespace, inputs: Sequence[Input]):
     """The same without JAX."""
-    asked = [name for name in ("mask", "seamless", "tile", "steady", "step", "vgg", "feather")
-             if getattr(flags, name)]  # fmt: skip
+    others = ("mask", "seamless", "tile", "tune", "steady", "step", "vgg", "feather")
+    asked = [name for name in others if getattr(flags, name)]
     asked += ["dtype"] if flags.dtype != "float32" else []
     if asked:
         raise UserError(f"--{asked[0]} is not for --runtime onnx: leave one of the two out.")
@@ -203,6 +213,14 @@ def _with_onnx(flags: argparse.Namespace, inputs: Sequence[Input]):
 
     stylizer = Stylizer.load(exported_folder(flags.model), bank=flags.bank)
     return stylizer, f"onnx {stylizer.loaded.storage}"
+
+
+def _tuner(flags: argparse.Namespace, stylizer, contents: InputSource, tell):
+    """What tunes the styles' codes on the contents."""
+    with loading():
+        from din_jax.tools.tuned import CodeTuner
+
+    return CodeTuner(stylizer, flags.tune, tell=tell, contents=contents, vgg=flags.vgg)
 
 
 class Silent:

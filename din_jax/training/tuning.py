@@ -24,6 +24,7 @@ from din_jax.config import Config, DataConfig, LossConfig
 from din_jax.data.opening import open_source
 from din_jax.data.pairs import RandomCrop, short_sides
 from din_jax.data.reader import ImageReader
+from din_jax.data.sources import Source
 from din_jax.errors import UserError
 from din_jax.layers.codes import StyleCode
 from din_jax.models.vgg import VGGParams
@@ -84,8 +85,8 @@ class Tuner:
 
     Args:
       loaded: the model.
-      contents: what to paint meanwhile: "synthetic" (drawn scenes), a folder of photographs, or
-        "tfds:NAME", as `config.data.content`.
+      contents: what to paint meanwhile: "synthetic" (drawn scenes), a folder of photographs or
+        "tfds:NAME", as `config.data.content`, or a source of pictures.
       style_weight: in the place of the training's, None takes that: larger ones pay in content.
       vgg: the file of VGG-19 weights, as of `weights.find_vgg19`.
       tuning: how.
@@ -99,7 +100,7 @@ class Tuner:
         self,
         loaded: LoadedModel,
         *,
-        contents: str = "synthetic",
+        contents: str | Source = "synthetic",
         style_weight: float | None = None,
         vgg: str = "",
         tuning: Tuning = Tuning(),
@@ -201,10 +202,12 @@ class Tuner:
         return {name: float(np.mean([losses[name] for losses in each])) for name in each[0]}
 
 
-def _crops(contents: str, data: DataConfig, tuning: Tuning) -> np.ndarray:
+def _crops(contents: str | Source, data: DataConfig, tuning: Tuning) -> np.ndarray:
     """uint8 [batches, B, crop, crop, 3]; every picture comes once before one comes again."""
     sides = short_sides(data, data.crop)
-    reader = ImageReader(open_source(contents, "content", size=max(sides)))
+    if isinstance(contents, str):
+        contents = open_source(contents, "content", size=max(sides))
+    reader = ImageReader(contents)
     cut = RandomCrop(reader, data.crop, sides)
     rng = np.random.default_rng(tuning.seed)
     batches = max(2, tuning.crops // tuning.batch)

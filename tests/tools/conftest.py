@@ -3,11 +3,15 @@
 import signal
 import types
 
+import numpy as np
 import pytest
 
+from din_jax.config import Config
 from din_jax.tools import commands
+from din_jax.weights.models import save_model
+from din_jax.weights.torch_names import model_shapes
 
-from .fake import FakeStylizer, picture
+from .fake import TINY, FakeStylizer, picture
 
 
 @pytest.fixture
@@ -39,3 +43,14 @@ def din_jax(stylizer, monkeypatch, capsys):
         return types.SimpleNamespace(status=status, out=out, err=err)
 
     return run
+
+
+@pytest.fixture
+def taught(tmp_path):
+    """A model whose losses need no file."""
+    loss = {"network": "random", "content_layers": ["relu2_1"], "style_layers": ["relu1_1"]}
+    data = {"crop": 40, "resize": 40}
+    config = Config.from_dict({"model": TINY, "data": data, "loss": loss})
+    rng = np.random.default_rng(3)
+    arrays = {n: rng.standard_normal(s) / 4 for n, s in model_shapes(config.model).items()}
+    return str(save_model(tmp_path / "taught.safetensors", config, arrays))

@@ -12,6 +12,11 @@ from din_jax.errors import UserError
 from din_jax.inference.mixing import joined
 from din_jax.style_code import LayerCode
 
+# A model that codes styles by arithmetic, so that random arrays will do.
+TINY = {
+    "widths": [4, 6, 8], "kernel": 3, "residuals": 1, "separable": False, "encoder_norm": "none",
+    "code": "adain", "style_encoder": "content",
+}  # fmt: skip
 NAMES = {"waves": 200, "mosaic": 40}
 
 

@@ -14,11 +14,7 @@ from din_jax.weights.included import ASSETS, INCLUDED, INCLUDED_BANK
 from din_jax.weights.models import load_model, save_model
 from din_jax.weights.torch_names import model_shapes
 
-TINY = {
-    "widths": [4, 6, 8], "kernel": 3, "residuals": 1, "separable": False, "encoder_norm": "none",
-    "code": "adain", "style_encoder": "content",
-}  # fmt: skip
-
+from .fake import TINY
 
 @pytest.fixture
 def model(tmp_path):
@@ -65,17 +61,6 @@ def test_the_life_of_a_bank(model, pictures, tmp_path, capsys):
     ]
     assert main(["export", *bank, "--output", str(tmp_path / "small")]) == 2
     assert "dots.png' is there already" in capsys.readouterr().err
-
-
-@pytest.fixture
-def taught(tmp_path):
-    """A model whose losses need no file."""
-    loss = {"network": "random", "content_layers": ["relu2_1"], "style_layers": ["relu1_1"]}
-    data = {"crop": 40, "resize": 40}
-    config = Config.from_dict({"model": TINY, "data": data, "loss": loss})
-    rng = np.random.default_rng(3)
-    arrays = {n: rng.standard_normal(s) / 4 for n, s in model_shapes(config.model).items()}
-    return str(save_model(tmp_path / "taught.safetensors", config, arrays))
 
 
 def test_codes_are_tuned_one_by_one_and_said_so(taught, pictures, tmp_path, capsys):
