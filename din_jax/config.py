@@ -128,6 +128,9 @@ class LossConfig:
     shrink: tuple[int, ...] = setting((), least=2, most=16, length=(0, 4))
 
 
+OPTIMIZERS = ("adam", "muon")
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
     """Adam, in two groups: nets, or tables of styles, learn `dynamic_multiplier` times faster."""
@@ -136,7 +139,9 @@ class OptimConfig:
     # learning rate of weight and bias nets, or of the tables in their place, over the above
     dynamic_multiplier: float = setting(10.0, least=0)
     # "muon": encoder's and decoder's matrices by Muon, all else by Adam
-    method: str = setting("adam", choices=("adam", "muon"))
+    method: str = setting("adam", choices=OPTIMIZERS)
+    # "muon": the nets' matrices too
+    dynamic_method: str = setting("adam", choices=OPTIMIZERS)
     b1: float = setting(0.9, least=0, below=1)
     b2: float = setting(0.999, least=0, below=1)
     warmup: int = setting(100, least=0, most=10**9)  # steps from zero to the learning rate

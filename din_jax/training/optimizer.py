@@ -69,23 +69,27 @@ def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformat
 
     With `method="muon"` the matrices of the base group are updated by Muon (Jordan et al. 2024), at
     the root mean square that Adam's updates have (Liu et al. 2025, section 2.2), so that one rate
-    serves both.
+    serves both; with `dynamic_method="muon"` those of the nets.
     """
 
-    def adam(multiplier: float) -> optax.GradientTransformation:
-        return optax.adam(schedule(config, steps, multiplier), config.b1, config.b2)
-
-    base = adam(1.0)
-    if config.method == "muon":
-        base = muon(
-            schedule(config, steps),
+    def group(method: str, multiplier: float) -> optax.GradientTransformation:
+        rate = schedule(config, steps, multiplier)
+        if method == "adam":
+            return optax.adam(rate, config.b1, config.b2)
+        return muon(
+            rate,
             adam_b1=config.b1,
             adam_b2=config.b2,
             muon_weight_dimension_numbers=matrices,
             consistent_rms=0.2,
         )
+
     groups = optax.multi_transform(
-        {"base": base, "dynamic": adam(config.dynamic_multiplier)}, parameter_labels
+        {
+            "base": group(config.method, 1.0),
+            "dynamic": group(config.dynamic_method, config.dynamic_multiplier),
+        },
+        parameter_labels,
     )
     if config.clip > 0:
         groups = optax.chain(optax.clip_by_global_norm(config.clip), groups)

@@ -16,6 +16,7 @@ from din_jax.weights.torch_names import model_shapes
 
 from .fake import TINY
 
+
 @pytest.fixture
 def model(tmp_path):
     config = Config.from_dict({"model": TINY, "data": {"crop": 40, "resize": 40}})

@@ -1,4 +1,4 @@
-"""Muon for the matrices of encoder and decoder; Adam, as ever, for all else."""
+"""Muon for the matrices of encoder and decoder, or of the nets; Adam, as ever, for all else."""
 
 import dataclasses
 
@@ -18,13 +18,13 @@ SHAPES = {
         "depthwise": {"kernel": (3, 3, 1, 16)},
         "first": {"kernel": (9, 9, 3, 8)},
     },
-    "codes": {"weight_net": {"kernel": (1, 1, 16, 32)}},
+    "codes": {"weight_net": {"kernel": (1, 1, 16, 32), "bias": (32,)}},
 }
 
 
 @pytest.fixture(scope="module")
 def updates():
-    """First updates of the same gradients, by Muon and by Adam."""
+    """First updates of the same gradients: by Muon, by Adam, and by Muon in the nets alone."""
     rng = np.random.default_rng(0)
     gradients = jax.tree.map(
         lambda shape: jnp.asarray(rng.standard_normal(shape), jnp.float32),
@@ -33,20 +33,23 @@ def updates():
     )
     params = jax.tree.map(jnp.zeros_like, gradients)
 
-    def first(config):
-        optimizer = make_optimizer(config, 100)
+    def first(**changes):
+        optimizer = make_optimizer(dataclasses.replace(CONFIG, **changes), 100)
         return jax.jit(optimizer.update)(gradients, optimizer.init(params), params)[0]
 
-    return gradients, first(CONFIG), first(dataclasses.replace(CONFIG, method="adam"))
+    return gradients, first(), first(method="adam"), first(method="adam", dynamic_method="muon")
 
 
-@pytest.mark.parametrize("layer", ["pointwise", "first"])
-def test_update_of_a_matrix_is_the_nearest_orthogonal_one(updates, layer):
+@pytest.mark.parametrize("by, part, layer, rate", [
+    (1, "decoder", "pointwise", RATE),
+    (1, "decoder", "first", RATE),
+    (3, "codes", "weight_net", RATE * CONFIG.dynamic_multiplier),
+])  # fmt: skip
+def test_update_of_a_matrix_is_the_nearest_orthogonal_one(updates, by, part, layer, rate):
     """All singular values about the same, on the singular vectors of the gradient."""
-    gradients, muon, _ = updates
     gradient, update = (
-        np.asarray(x["decoder"][layer]["kernel"]).reshape(-1, SHAPES["decoder"][layer]["kernel"][3])
-        for x in (gradients, muon)
+        np.asarray(x[part][layer]["kernel"]).reshape(-1, SHAPES[part][layer]["kernel"][3])
+        for x in (updates[0], updates[by])
     )
     values = np.linalg.svd(update, compute_uv=False)
     assert values.min() > 0.5 * values.max()
@@ -55,16 +58,20 @@ def test_update_of_a_matrix_is_the_nearest_orthogonal_one(updates, layer):
     aligned = -(update * polar).sum() / np.linalg.norm(update) / np.linalg.norm(polar)
     assert aligned > 0.97
     # As large as Adam's updates mostly are.
-    assert np.sqrt(np.square(update).mean()) == pytest.approx(0.2 * RATE, rel=0.15)
+    assert np.sqrt(np.square(update).mean()) == pytest.approx(0.2 * rate, rel=0.15)
 
 
-def test_nets_are_updated_as_by_adam(updates):
-    _, muon, adam = updates
+def test_each_group_has_its_method(updates):
+    _, muon, adam, nets = updates
     jax.tree.map(np.testing.assert_array_equal, muon["codes"], adam["codes"])
+    jax.tree.map(np.testing.assert_array_equal, nets["decoder"], adam["decoder"])
+    # What is no matrix is Adam's with Nesterov's momentum, whose first step is b1 / (1 + b1) longer.
+    found, expected = (x["codes"]["weight_net"]["bias"] for x in (nets, adam))
+    np.testing.assert_allclose(found, (1 + 0.9 / 1.9) * expected, rtol=1e-5)
 
 
 def test_what_is_no_matrix_is_scaled_number_by_number(updates):
-    gradients, muon, _ = updates
+    gradients, muon, *_ = updates
     for layer, name in (("pointwise", "bias"), ("depthwise", "kernel")):
         update, gradient = (np.asarray(x["decoder"][layer][name]) for x in (muon, gradients))
         np.testing.assert_array_equal(np.sign(update), -np.sign(gradient))
