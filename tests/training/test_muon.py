@@ -65,7 +65,7 @@ def test_each_group_has_its_method(updates):
     _, muon, adam, nets = updates
     jax.tree.map(np.testing.assert_array_equal, muon["codes"], adam["codes"])
     jax.tree.map(np.testing.assert_array_equal, nets["decoder"], adam["decoder"])
-    # What is no matrix is Adam's with Nesterov's momentum, whose first step is b1 / (1 + b1) longer.
+    # What is no matrix is Adam's with Nesterov's momentum: its first step is b1 / (1 + b1) longer.
     found, expected = (x["codes"]["weight_net"]["bias"] for x in (nets, adam))
     np.testing.assert_allclose(found, (1 + 0.9 / 1.9) * expected, rtol=1e-5)
 
