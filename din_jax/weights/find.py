@@ -72,7 +72,7 @@ def _named(path: Path, where: str) -> Path:
 def _none_found(target: Path, url: str, reason: object) -> WeightsNotFound:
     return WeightsNotFound(
         f"found no VGG-19 weights and could not download {url} to {target} ({reason}); put the "
-        f"file there, or set {PATH_VARIABLE} to a copy of it, or train without it by "
+        f"file there, or set {PATH_VARIABLE} to a copy of it, or, to train, do without it by "
         "--config.loss.network=random or --config configs/din.py:demo"
     )
 
