@@ -138,9 +138,9 @@ class OptimConfig:
     learning_rate: float = setting(1e-4, above=0)  # of encoder and decoder
     # learning rate of weight and bias nets, or of the tables in their place, over the above
     dynamic_multiplier: float = setting(10.0, least=0)
-    # "muon": encoder's and decoder's matrices by Muon, all else by Adam
+    # "muon": encoder's and decoder's matrices by Muon, their other parameters by Adam
     method: str = setting("adam", choices=OPTIMIZERS)
-    # "muon": the nets' matrices too
+    # likewise of the nets, or of the tables in their place, which are no matrices
     dynamic_method: str = setting("adam", choices=OPTIMIZERS)
     b1: float = setting(0.9, least=0, below=1)
     b2: float = setting(0.999, least=0, below=1)

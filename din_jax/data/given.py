@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from din_jax.data.decoding import BadImageError
-from din_jax.data.inputs import Input
+from din_jax.data.inputs import Input, read_bytes
 from din_jax.data.outputs import stamp
-from din_jax.data.video import Frame, VideoError, VideoReader, is_video
+from din_jax.data.video import Frame, VideoReader, is_video
+from din_jax.errors import UserError
 
 
 class InputSource:
@@ -31,14 +32,14 @@ class InputSource:
             return self._stdin
         try:
             if not is_video(path):
-                return path.read_bytes()
+                return read_bytes(self.inputs[index])
             with VideoReader(path) as video:
                 return next(part.picture for part in video if isinstance(part, Frame))
         except OSError as error:
             raise BadImageError(
                 f"'{path}' must stay readable, but is not ({error.strerror})."
             ) from error
-        except VideoError as error:
+        except UserError as error:  # of a file that is too large, or no video: others serve
             raise BadImageError(str(error)) from error
 
     def key(self) -> list:

@@ -57,3 +57,13 @@ def test_what_is_no_picture_is_replaced_by_one_that_is(path, tmp_path):
         with pytest.raises(BadImageError, match="bad.mp4|gone.png"):
             source[number]
     np.testing.assert_array_equal(np.asarray(ImageReader(source).read(0)), decode_image(path))
+
+
+def test_a_file_larger_than_pictures_are_is_not_read_whole(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("din_jax.data.inputs.MAX_FILE_BYTES", 2000)
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(2001))
+    source = InputSource([Input(large), Input(path)])
+    with pytest.raises(BadImageError, match="large.png must have at most"):
+        source[0]
+    np.testing.assert_array_equal(np.asarray(ImageReader(source).read(0)), decode_image(path))
