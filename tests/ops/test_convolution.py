@@ -33,7 +33,8 @@ def test_every_form_equals_a_plain_loop(rng, reference, side, stride, size):
 
 
 @pytest.mark.parametrize(
-    "side,inputs,outputs", [(7, 1, 2), (9, 3, 2), (9, 4, 2), (3, 3, 16), (3, 16, 3), (3, 17, 1)]
+    "side,inputs,outputs",
+    [(5, 3, 4), (7, 1, 2), (9, 3, 2), (9, 4, 2), (3, 3, 16), (3, 16, 3), (3, 17, 1)],
 )
 # The last one is cut into two strips, the second a row short.
 @pytest.mark.parametrize("size", [(8, 10), (9, 11), (35, 6)])
