@@ -84,9 +84,9 @@ def _by_column_pairs(padded: Array, kernel: Array, size: tuple[int, int]) -> Arr
     matrices of enough rows and columns, and what comes out is the map as it is. On one thread of a
     Zen 4: 47.5 ms at 512 x 512 (2 x 2 pixels at a time, a product more and a map transposed, 56.3;
     padding by zeros left out 65), with the kernel's gradient 103 (166); at [4, 128, 128, 3] 12.9
-    (15.6) and 24.9 (31.6). 5x5 3-32 on two threads: 15.8 ms at 512 x 512 (by im2col 64, XLA's own
-    form 74), with all gradients at [4, 128, 128, 3] 25.6 (40.2). Strips of rows lie side by side
-    (`_strips`).
+    (15.6) and 24.9 (31.6). 5x5 3-32 on two threads, medians of five processes: 16 ms at 512 x 512
+    (15-20; XLA's own form 59, 58-66), with all gradients at [4, 128, 128, 3] 25 (24-35; 39, 36-48).
+    Strips of rows lie side by side (`_strips`).
     """
     b, _, read, inputs = padded.shape
     side, outputs = kernel.shape[0], kernel.shape[3]
