@@ -7,6 +7,7 @@ from jax import Array
 
 from din_jax.layers.norms import Identity, make_norm
 from din_jax.ops.convolution import conv2d, depthwise_conv2d
+from din_jax.ops.widening import add_bias
 
 
 class Conv(nnx.Module):
@@ -39,7 +40,7 @@ class Conv(nnx.Module):
         apply = depthwise_conv2d if self.depthwise else conv2d
         y = apply(x, self.kernel[...], self.stride)
         with jax.named_scope("bias"):
-            return y + self.bias[...].astype(x.dtype)[None, None, None]
+            return add_bias(y, self.bias[...])
 
 
 def relu(x: Array) -> Array:

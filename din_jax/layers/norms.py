@@ -8,7 +8,7 @@ from jax import Array
 from din_jax.layers.measuring import measured
 from din_jax.layers.normalizers import Instance, average
 from din_jax.ops.statistics import EPSILON
-from din_jax.ops.widening import widen
+from din_jax.ops.widening import add_bias, widen
 
 
 class InstanceNorm(nnx.Module):
@@ -20,10 +20,11 @@ class InstanceNorm(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         with jax.named_scope("norm"):
-            numbers = (p[...].astype(x.dtype) for p in (self.scale, self.bias))
-            scale, bias = (p[None, None, None] for p in numbers)
             normalizer = Instance()
-            return normalizer.affine(measured(normalizer, x))(x) * scale + bias
+            y = widen(normalizer.affine(measured(normalizer, x))(x))
+            # In the wide type, as `add_bias`: the gradients of both are sums over pixels.
+            scale = self.scale[...].astype(y.dtype)[None, None, None]
+            return add_bias(y * scale, self.bias[...]).astype(x.dtype)
 
 
 class BatchNorm(nnx.Module):

@@ -18,6 +18,7 @@ from din_jax.layers.blocks import Conv, relu
 from din_jax.ops.convolution import conv2d
 from din_jax.ops.preprocessing import Preprocessing
 from din_jax.ops.resizing import max_pool, upsample_nearest
+from din_jax.ops.widening import add_bias
 from din_jax.vgg_layout import CHANNELS, LAYERS
 
 VGGParams = Mapping[str, Mapping[str, Array]]
@@ -68,7 +69,7 @@ def vgg_features(
         for name in names:
             x = conv2d(x, params[name]["kernel"])
             with jax.named_scope("bias"):
-                x = x + params[name]["bias"].astype(x.dtype)[None, None, None]
+                x = add_bias(x, params[name]["bias"])
             x = relu(x)
             relu_name = name.replace("conv", "relu")
             if relu_name in layers:

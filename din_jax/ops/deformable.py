@@ -40,7 +40,7 @@ from din_jax.ops import sampling
 from din_jax.ops.columns import product, product_gradient
 from din_jax.ops.deformable_grid import Grid, row_blocks
 from din_jax.ops.forms import by_platform
-from din_jax.ops.widening import wide_type, widen
+from din_jax.ops.widening import add_bias, wide_type, widen
 
 FORMS = ("taps", "im2col")
 
@@ -106,7 +106,7 @@ def deformable_conv(
     if bias is None:
         return y
     with jax.named_scope("bias"):
-        return y + bias.astype(y.dtype).reshape(-1, 1, 1, y.shape[-1])
+        return add_bias(y, bias)
 
 
 def _in_whole_blocks(

@@ -29,7 +29,7 @@ from din_jax.ops.normalization import Affine, instance_affine
 from din_jax.ops.padding import check_border, concatenate_reflection
 from din_jax.ops.statistics import EPSILON
 from din_jax.ops.taps import block_diagonal, conv_by_taps
-from din_jax.ops.widening import wide_type
+from din_jax.ops.widening import add_bias, wide_type, widen
 
 FORMS = ("auto", "vmap", "matmul", "winograd")
 # Products of single groups are so thin that multiplying by zeros costs less. More groups than 8
@@ -72,14 +72,14 @@ def dynamic_conv(
         pad = 2 * dilation * (kernel.shape[1] // 2) if halo else 0
         return jnp.zeros((0, x.shape[1] - pad, x.shape[2] - pad, kernel.shape[-1]), x.dtype)
     if kernel.shape[1:] == (1, 1, 1, groups):
-        y = x * kernel[:, 0]
+        y = (widen(x) * widen(kernel[:, 0])).astype(x.dtype)  # kernel's gradient: a sum
     else:
         settings = {"algorithm": form, "groups": groups, "dilation": dilation, "halo": halo}
         y = by_platform(_on_cpu, _elsewhere, x, kernel, **settings)
     if bias is None:
         return y
     with jax.named_scope("bias"):
-        return y + bias.astype(x.dtype)[:, None, None]
+        return add_bias(y, bias)
 
 
 def dynamic_instance_norm(

@@ -19,3 +19,14 @@ def wide_type(*arrays: Array) -> jnp.dtype:
 def widen(x: Array) -> Array:
     """An array as float32 or wider."""
     return x.astype(wide_type(x))
+
+
+def add_bias(x: Array, bias: Array) -> Array:
+    """x + bias, [B, H, W, C] of the type of x, bias [C] or [B, C].
+
+    Added in the wide type, so that the bias's gradient, a sum over pixels, is summed in it: in
+    bfloat16 it stood still at 256 times one addend.
+    """
+    wide = wide_type(x)
+    bias = bias.astype(wide).reshape(-1, 1, 1, x.shape[-1])
+    return (x.astype(wide) + bias).astype(x.dtype)

@@ -8,13 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from din_jax.layers.blocks import Conv
+from din_jax.layers.norms import InstanceNorm
 from din_jax.ops import (
     Affine,
     adaptive_average_pool,
     conv2d,
     covariance_root,
+    deformable_conv,
+    dynamic_conv,
     gram_matrix,
+    instance_norm,
     inverse_covariance_root,
     mean_and_covariance,
     normalized_dynamic_conv,
@@ -133,3 +139,57 @@ def test_a_narrow_kernel_of_more_taps_is_widened():
     kernel = rng.standard_normal((3, 3, 8, 6), np.float32).astype(jnp.bfloat16)
     narrow, wide = (conv2d(x, k) for k in (kernel, kernel.astype(np.float32)))
     np.testing.assert_array_equal(narrow, wide)
+
+
+def summed(x):
+    """Float64 sum over images, rows and columns."""
+    return np.asarray(x, np.float64).sum((0, 1, 2))
+
+
+def module_gradients(module, x, weight):
+    graph, parameters, rest = nnx.split(module, nnx.Param, ...)
+
+    def loss(parameters):
+        return widened(nnx.merge(graph, parameters, rest)(x), weight)
+
+    return nnx.to_pure_dict(jax.jit(jax.grad(loss))(parameters))
+
+
+def widened(y, weight):
+    return (y.astype(jnp.float32) * weight.astype(jnp.float32)).sum()
+
+
+def test_gradients_of_biases_are_summed_in_float32_where_maps_are_bfloat16(rng):
+    """Those of all pixels: 32768 addends, where a sum in bfloat16 stands still at 256 of them."""
+    shape = (2, 128, 128, 8)
+    x = jnp.asarray(rng.standard_normal(shape), jnp.bfloat16)
+    weight = jnp.asarray(rng.standard_normal(shape) + 1, jnp.bfloat16)
+    kernel = jnp.ones((1, 1, 8, 8))
+    per_image = jnp.ones((2, 1, 1, 8, 8))
+    offsets = jnp.zeros((*shape[:3], 2))
+    found = {
+        "dynamic_conv": jax.grad(
+            lambda b: widened(dynamic_conv(x, per_image, jnp.stack([b, b])), weight)
+        )(jnp.zeros(8)),
+        "deformable_conv": jax.grad(
+            lambda b: widened(deformable_conv(x, offsets, kernel, b), weight)
+        )(jnp.zeros(8)),
+        "Conv": module_gradients(Conv(8, 8, 1, rngs=nnx.Rngs(0)), x, weight)["bias"],
+        "InstanceNorm": module_gradients(InstanceNorm(8), x, weight)["bias"],
+    }
+    for name, slope in found.items():
+        np.testing.assert_allclose(slope, summed(weight), rtol=1e-4, err_msg=name)
+
+
+def test_gradients_of_factors_are_summed_in_float32_where_maps_are_bfloat16(rng):
+    shape = (2, 128, 128, 8)
+    x, weight = (jnp.asarray(rng.standard_normal(shape) + 1, jnp.bfloat16) for _ in range(2))
+    product = np.asarray(x, np.float64) * np.asarray(weight, np.float64)
+    slope = jax.grad(lambda k: widened(dynamic_conv(x, k), weight))(jnp.ones((2, 1, 1, 1, 8)))
+    np.testing.assert_allclose(slope[:, 0, 0, 0], product.sum((1, 2)), rtol=1e-2)
+
+    normalized = np.asarray(instance_norm(x), np.float64)
+    slope = module_gradients(InstanceNorm(8), x, weight)["scale"]
+    magnitude = np.sqrt(np.sum((normalized * np.asarray(weight, np.float64)) ** 2, (0, 1, 2)))
+    error = slope - summed(normalized * np.asarray(weight, np.float64))
+    assert np.all(np.abs(error) < 0.02 * magnitude)
