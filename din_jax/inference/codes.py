@@ -43,6 +43,11 @@ def join_codes(codes: Sequence[StyleCode]) -> StyleCode:
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *codes)
 
 
+def region_count(mixture: Mixture) -> int:
+    """How many regions by masks a mixture has; 1 is the whole picture."""
+    return len(mixture.codes) if isinstance(mixture, Regions) else 1
+
+
 def code_count(code: Mixture) -> int:
     """How many pictures a code or mixture is for; 1 is for any number of the same."""
     return max(_counts(code))

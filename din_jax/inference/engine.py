@@ -19,7 +19,7 @@ from din_jax.inference.batching import (
     placement,
     stacked,
 )
-from din_jax.inference.codes import checked_mixture, join_codes, take_codes
+from din_jax.inference.codes import checked_mixture, join_codes, region_count, take_codes
 from din_jax.inference.fold import for_inference
 from din_jax.inference.frames import Frame, fitted, pieces, reflected, wrapped
 from din_jax.inference.passes import Progress
@@ -181,7 +181,7 @@ class Engine:
         """
         frames, code = self._frames(contents, code, seamless)
         found: list[ContentStatistics] = [{}] * len(frames)
-        large, whole = self._tiler.choose(frames, tile)
+        large, whole = self._tiler.choose(frames, tile, region_count(code))
         for indices, _, arguments in self._batches(frames, whole, code):
             moments = jax.device_get(self._measure(*arguments))
             for row, i in enumerate(indices):
@@ -238,7 +238,7 @@ class Engine:
             )
         results: list[np.ndarray] = [None] * len(frames)
         changed = np.zeros(len(frames))
-        large, whole = self._tiler.choose(frames, tile)
+        large, whole = self._tiler.choose(frames, tile, region_count(code))
         for indices, filled, arguments in self._batches(frames, whole, code):
             given = statistics and stacked([statistics[i] for i in filled])
             images, counts = jax.device_get(self._stylize(*arguments, given))
@@ -279,7 +279,7 @@ class Engine:
             keys.append((shape if larger else frames[i].shape, larger))
         for shape, larger in dict.fromkeys(keys):
             same = [i for i, key in zip(chosen, keys, strict=True) if key == (shape, larger)]
-            batch = self._tiler.batch(shape, self.batch)
+            batch = self._tiler.batch(shape, self.batch, region_count(code))
             for start in range(0, len(same), batch):
                 indices = same[start : start + batch]
                 filled = fill_up(indices, batch, self._devices)

@@ -16,7 +16,7 @@ import numpy as np
 from din_jax.errors import UserError
 from din_jax.inference import programs
 from din_jax.inference.batching import fill_up
-from din_jax.inference.codes import take_codes
+from din_jax.inference.codes import region_count, take_codes
 from din_jax.inference.frames import Frame, Shape, Window, fitted, pieces, windows
 from din_jax.inference.passes import MapStore, Passes, Progress
 from din_jax.inference.pictures import round_up
@@ -60,7 +60,7 @@ class Tiler:
         self._devices, self._sharded, self._cache = devices, sharded, cache
         self._progress = progress
         self._memory, self._grid, self._reach = memory, grid(config), reach(config)
-        self._cost = bytes_per_pixel(config)
+        self._config = config
         self._programs: OrderedDict = OrderedDict()
         self._forgotten = 0  # compilations of functions no longer kept
         self._tile = tile
@@ -92,15 +92,19 @@ class Tiler:
             return (found["bytes_limit"] - found["bytes_in_use"]) * SHARE
         return available_bytes() * SHARE
 
-    def batch(self, shape: Shape, most: int) -> int:
+    def _bytes(self, shape: Shape, regions: int) -> int:
+        """What painting a frame, or a piece, of a shape takes."""
+        return bytes_per_pixel(self._config, regions) * shape[0] * shape[1]
+
+    def batch(self, shape: Shape, most: int, regions: int = 1) -> int:
         """How many frames of a shape run together, at most `most`."""
-        fitting = int(self.budget() / (self._cost * shape[0] * shape[1])) * self._devices
+        fitting = int(self.budget() / self._bytes(shape, regions)) * self._devices
         if fitting >= most:
             return most
         return max(1 << max(fitting.bit_length() - 1, 0), self._devices)
 
     def choose(
-        self, frames: Sequence[Frame], tile: int | None
+        self, frames: Sequence[Frame], tile: int | None, regions: int = 1
     ) -> tuple[dict[int, int], list[int]]:
         """Numbers of frames that are painted in pieces, with the pieces' side, and of the others.
 
@@ -112,7 +116,7 @@ class Tiler:
         self._check(tile)
         large = {}
         for i, frame in enumerate(frames):
-            side = self._side(frame.shape, tile)
+            side = self._side(frame.shape, tile, regions)
             if side:
                 if self._reach is None:
                     raise UserError(
@@ -123,11 +127,11 @@ class Tiler:
                 large[i] = side
         return large, [i for i in range(len(frames)) if i not in large]
 
-    def _side(self, shape: Shape, tile: int | None) -> int:
+    def _side(self, shape: Shape, tile: int | None, regions: int) -> int:
         """Pixels along a side of the pieces of a frame; 0 is whole."""
         if tile:
             return tile if max(shape) > tile else 0
-        need, budget = self._cost * shape[0] * shape[1], self.budget()
+        need, budget = self._bytes(shape, regions), self.budget()
         if tile == 0 and need > budget / SHARE:
             raise UserError(
                 f"a picture of {shape[1]} x {shape[0]} pixels painted whole takes about "
@@ -138,7 +142,7 @@ class Tiler:
             return 0
         if self._reach is None:
             return 1
-        side = int((budget / 2 / self._cost) ** 0.5) // self._grid * self._grid
+        side = int((budget / 2 / self._bytes((1, 1), regions)) ** 0.5) // self._grid * self._grid
         return max(min(side, LARGEST_TILE), 4 * self.halo)
 
     def _check(self, tile: int | None):
@@ -203,7 +207,7 @@ class Tiler:
         calls = [lambda group=group: call(group) for group in groups]
         passes = self._passes(function, calls[0]())
         # What a piece takes, and as much again for maps on their way from the store and to it.
-        left = max(self.budget() - 2 * self._cost * shape[0] * shape[1], 0)
+        left = max(self.budget() - 2 * self._bytes(shape, region_count(code)), 0)
         with MapStore(left) as store:
             for number, result in passes.run(calls, store, self._progress):
                 yield groups[number], result

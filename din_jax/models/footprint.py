@@ -41,8 +41,11 @@ def reach(config: ModelConfig) -> int | None:
     return max(paths)
 
 
-def bytes_per_pixel(config: ModelConfig) -> int:
+def bytes_per_pixel(config: ModelConfig, regions: int = 1) -> int:
     """Memory that painting takes at its peak beside its arguments, for each pixel of the content.
+
+    Each of several `regions` by masks has styled maps of all levels, which XLA computes before it
+    adds any: 364 bytes more at the default widths, and those of its masks.
 
     Proportional to the widest maps at once alive. The factors are those of the programs that XLA
     makes for CPU at 256 x 256, rounded up (`memory_analysis().temp_size_in_bytes`): 644 bytes for
@@ -50,9 +53,11 @@ def bytes_per_pixel(config: ModelConfig) -> int:
     convolutions, 1118 with dynamic kernels of 3 x 3, 1846 for VGG-19.
     """
     if config.network == "vgg19":
-        return 4 * 8 * 64
+        return 4 * 8 * 64 + (regions - 1) * 4 * 2 * 512 // 8**2
     first, second, third = config.widths
+    level = sum(width / 4**i for i, width in list(enumerate(config.widths))[-config.levels :])
     # Decoding upsamples the second map to full size, and the third to half of it.
     widest = max(first, second, max(second, third) / 4)
     plain = config.separable and config.dynamic_kernel == 1 and config.transform == "standard"
-    return round(4 * widest * (2.7 if plain else 5)) + 32
+    whole = round(4 * widest * (2.7 if plain else 5)) + 32
+    return whole + (regions - 1) * (round(4 * level * (1.7 if plain else 3.2)) + 16)

@@ -15,7 +15,7 @@ from din_jax.inference.frames import Window, reflected, resampled, windows, wrap
 from din_jax.inference.passes import MapStore
 from din_jax.layers.codes import MapCode, identity_code
 from din_jax.layers.mixtures import Blend, Regions
-from din_jax.models.footprint import grid, reach
+from din_jax.models.footprint import bytes_per_pixel, grid, reach
 from din_jax.ops.spatial import resize_map
 
 BATCH = {"encoder_norm": "batch", "decoder_norm": "batch"}
@@ -222,6 +222,25 @@ def test_pieces_are_chosen_by_the_memory_at_hand(make, image):
     with pytest.raises(UserError, match="400 x 4000 .* takes about 0.2 GB, but there are 0.0"):
         Engine(loaded, memory=10**6, tile=0)._tiler.choose(frames[1:], None)
     assert Engine(loaded, memory=1)._tiler.batch((100, 100), 8) == 1
+
+
+@pytest.mark.parametrize("norms", [BATCH, INSTANCE], ids=["batch", "instance"])
+def test_what_regions_take_is_in_the_estimate(make, image, norms):
+    """By what XLA says of its programs; with masks for eight styles it was 1 of 5 bytes."""
+    loaded = make(**norms, widths=(8, 16, 32))
+    content = image(160, 160)
+    code = Engine(loaded, style_size=0).encode_style([image(40, 40, 1)])
+    for regions in (1, 2, 8):
+        engine = Engine(loaded, memory=10**10)
+        masks = np.full((regions, 1, 20, 20), 1 / regions, np.float32)
+        engine.stylize([content], Regions([code] * regions, masks) if regions > 1 else code)
+        taken = engine.temporary / 160**2
+        said = bytes_per_pixel(loaded.config.model, regions)
+        assert 0.4 * said < taken < said
+    frames = [reflected(content, 1, 32)]
+    tiler = Engine(loaded, memory=bytes_per_pixel(loaded.config.model, 7) * 160**2)._tiler
+    assert tiler.choose(frames, None, 7) == ({}, [0])
+    assert list(tiler.choose(frames, None, 8)[0]) == [0]
 
 
 def test_pieces_are_as_small_as_their_number_allows(make):
