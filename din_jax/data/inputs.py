@@ -174,8 +174,11 @@ def did_you_mean(name: str, names: Collection[str]) -> str:
 
 
 def safe_stem(name: str) -> str:
-    """A name as a part of a file's name on every system: no folders, of a bearable length."""
-    name = re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "_", name).strip(" .") or "_"
+    """A name as a part of a file's name on every system: no folders, of a bearable length, UTF-8.
+
+    Bytes of a name that are not UTF-8 are surrogates in Python's.
+    """
+    name = re.sub(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]+', "_", name).strip(" .") or "_"
     return name.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
 
 

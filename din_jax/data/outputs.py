@@ -71,7 +71,7 @@ class Outputs:
     def __contains__(self, path: Path) -> bool:
         """Whether a path names a file that a command once wrote here."""
         with contextlib.suppress(ValueError):
-            below = path.resolve().relative_to(self.folder.resolve())
+            below = real_path(path).relative_to(real_path(self.folder))
             return below.as_posix() in self._lines
         return False
 
@@ -209,9 +209,20 @@ def file_digest(path: Path) -> str:
 
 
 def stamp(path: Path) -> list:
-    """What tells an input from another without reading it: its name, size and time of change."""
-    status = path.stat()
+    """What tells an input from another without reading it: its name, size and time of change.
+
+    Of what is not there the name alone: whoever reads it says so.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return [path.name]
     return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def real_path(path: Path) -> Path:
+    """The path without links, which a loop of links does not keep from being named."""
+    return Path(os.path.realpath(path))
 
 
 def _parsed(data: bytes) -> dict | None:

@@ -202,7 +202,9 @@ class Report:
                 head = f"error: {count} of {len(self.jobs)} could not be painted:"
                 print("\n  ".join([head, *sentences]), file=sys.stderr)
         if as_json:
-            print(json.dumps(self._document(good), indent=2, ensure_ascii=False))
+            text = json.dumps(self._document(good), indent=2, ensure_ascii=False)
+            # Bytes of a name that are not UTF-8 stay escapes, so that the document is UTF-8.
+            print(text.encode(errors="backslashreplace").decode())
         elif isinstance(self.outputs, StandardOutput):
             return
         elif len(self.jobs) == 1 and good:

@@ -109,6 +109,55 @@ def test_bad_files_cost_the_others_nothing_and_all_are_named(din_jax, folder, st
     assert again.status == 1 and "3 of 7" in again.err and "3 were there already" in again.out
 
 
+def test_links_to_nowhere_cost_the_others_nothing(din_jax, folder):
+    os.symlink("nowhere.jpg", "photos/broken.jpg")
+    os.symlink("loop.png", "photos/loop.png")
+    done = din_jax("stylize", "photos", "--style", "a.png", "-o", "out")
+    assert done.status == 1 and len(files("out")) == 4
+    head, *sentences = done.err.splitlines()
+    assert head == "error: 2 of 6 could not be painted:" and len(sentences) == 2
+    assert "'photos/broken.jpg' does not exist." in sentences[0]
+    assert "'photos/loop.png' cannot be reached (Too many levels" in sentences[1]
+    os.remove("photos/broken.jpg")
+    picture("photos/broken.jpg", 50)
+    assert "4 were there already" in din_jax("photos", "a.png", "-o", "out").out
+    assert len(files("out")) == 5
+
+
+def test_names_of_any_bytes_are_painted_printed_and_noted(din_jax, folder, monkeypatch):
+    for i, name in enumerate([b"caf\xe8.png", b"caf\xe9.png", b"s\xff/in.png"]):
+        path = folder / "bytes" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(picture("x.png", 10 * i), path)
+    command = ["stylize", "bytes", "--style", "a.png", "-o", "out"]
+    told = json.loads(din_jax(*command, "--json").out)
+    assert [x["input"].encode("utf-8", "surrogateescape") for x in told["outputs"]] == [
+        b"bytes/caf\xe8.png", b"bytes/caf\xe9.png", b"bytes/s\xff/in.png",
+    ]  # fmt: skip
+    assert [level(x["output"]) for x in told["outputs"]] == [50, 55, 60]
+    assert sorted(map(os.fsencode, files("out"))) == [
+        b"caf_--a.png", b"caf_-2--a.png", b"s\xff/in--a.png",
+    ]  # fmt: skip
+    assert "3 were there already" in din_jax(*command).out
+    # One path alone is printed as it is, for whoever reads it as a path.
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.argv", ["din-jax", "a.png", "b.png", "-o", os.fsdecode(b"\xe9.png")])
+    assert commands.main() == 0 and out.buffer.getvalue() == b"\xe9.png\n"
+
+
+@pytest.mark.parametrize("content, style", [("{}", "a.png"), ("a.png", "{}")])
+def test_a_pipe_with_a_name_is_told_to_be_a_dash(din_jax, folder, content, style):
+    end, other = os.pipe()
+    os.write(other, (folder / "b.png").read_bytes())
+    os.close(other)
+    pipe = f"/dev/fd/{end}"
+    done = din_jax("stylize", content.format(pipe), "-s", style.format(pipe), "-o", "x.png")
+    os.close(end)
+    assert done.status in (1, 2) and done.err.count("\n") == 1
+    assert f"'{pipe}' is a pipe" in done.err and "as '-'" in done.err
+
+
 def fails_at(height):
     def failing(picture):
         if picture.height == height:
