@@ -267,6 +267,48 @@ def test_a_full_disk_ends_all_and_an_unwritable_folder_is_told(din_jax, folder, 
     assert done.status == 2 and "must be one to write to" in done.err
 
 
+def test_nothing_is_read_for_outputs_that_cannot_be_written(din_jax, folder, stylizer):
+    """Before a style is encoded, which with --tune takes minutes; and no folder is left."""
+    done = din_jax("stylize", "photos", "-s", "a.png", "-o", "a.png/out.png/deep")
+    assert done.status == 2 and "must be one to write to" in done.err
+    done = din_jax("stylize", "a.png", "-s", "b.png", "-o", "/proc/nowhere/out.png")
+    assert done.status == 2 and "'/proc/nowhere' must be one to write to" in done.err
+    assert stylizer.encoded == 0 and sorted(os.listdir()) == ["a.png", "b.png", "photos"]
+
+
+def test_a_sheet_replaces_no_earlier_output_nor_goes_to_stdout(din_jax, folder, monkeypatch):
+    assert din_jax("a.png", "b.png", "-o", "out").status == 0
+    again = ["b.png", "a.png", "-o", "out", "--sheet", "out/a--b.png"]
+    done = din_jax(*again)
+    assert done.status == 2 and "place of an output" in done.err and level("out/a--b.png") == 150
+    assert din_jax(*again, "--overwrite").status == 0 and opened("out/a--b.png").size != (32, 32)
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.argv", ["din-jax", "a.png", "b.png", "-o", "-", "--sheet", "all.png"])
+    assert commands.main() == 0 and out.buffer.getvalue().count(b"IEND") == 1
+    assert opened("all.png").size != (32, 32)
+
+
+def test_a_sheet_that_cannot_be_written_costs_no_report(din_jax, folder, monkeypatch):
+    (folder / "photos/x.png").write_bytes(b"")
+    real = type(folder).write_bytes
+
+    def full(path, data):
+        if "sheet" in path.name:
+            raise OSError(28, "No space left on device")
+        return real(path, data)
+
+    monkeypatch.setattr(type(folder), "write_bytes", full)
+    command = ["stylize", "photos", "-s", "a.png", "-o", "out", "--sheet", "sheet.png", "--json"]
+    done = din_jax(*command)
+    told = json.loads(done.out)
+    assert done.status == 1 and len(told["outputs"]) == 4 and len(told["failed"]) == 1
+    assert "'photos/x.png'" in done.err
+    assert "the sheet could not be made: 'sheet.png' cannot be written (No space" in done.err
+    (folder / "photos/x.png").unlink()
+    assert din_jax(*command).status == 1
+
+
 def test_a_users_file_is_kept_and_told_and_the_rest_painted(din_jax, folder):
     picture("out/p2--a.png", 7)
     done = din_jax("stylize", "photos", "-s", "a.png", "-o", "out")
@@ -329,6 +371,9 @@ def test_hostile_and_unusual_pictures(din_jax, folder):
         (["a.png"], "required: --style"),
         (["--style", "a.png", "b.png"], "required: CONTENT"),
         (["a.png", "-s", "photos/sub/../p1.jpg"], "did you mean 'p1.png'"),
+        (["a.png", "-s", "a.png", "--sheet", "b.png/x.png"], "'b.png/x.png' cannot be written"),
+        (["photos", "-s", "a.png", "-o", "o", "--sheet", "./o/p2--a.png"], "place of an output"),
+        (["a.png", "-s", "a.png", "-o", "x.png", "--sheet", "x.png"], "place of an output"),
     ],
 )
 def test_mistakes_are_one_sentence_and_status_2(din_jax, folder, stylizer, arguments, match):
