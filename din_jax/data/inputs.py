@@ -76,11 +76,12 @@ def find_inputs(
       list_files: what a folder holds.
 
     Raises:
-      UserError: nothing is there, or a folder or pattern has no picture; "-" is given twice.
+      UserError: a name is empty, nothing is there, or a folder or pattern has no picture; "-" is
+        given twice.
     """
     found: list[Input] = []
     for argument in map(str, arguments):
-        path = Path(argument).expanduser()
+        path = named_path(argument, what)
         if argument == STDIN:
             if Input(None) in found:
                 raise UserError("standard input ('-') can be read once only.")
@@ -97,6 +98,13 @@ def find_inputs(
                 "pictures."
             )
     return found
+
+
+def named_path(argument: str, what: str) -> Path:
+    """The path that a user gives; raises UserError for an empty one, which would be any folder."""
+    if not argument:
+        raise UserError(f"the name of a {what} is empty; give a picture, or '.' for all here.")
+    return Path(argument).expanduser()
 
 
 def read_bytes(source: Input) -> bytes:
