@@ -119,6 +119,9 @@ def exit_status(command: Callable[[], int | None]) -> int:
     if outermost:
         _Interruption.struck = False
         signal.signal(signal.SIGINT, interrupt)
+    # A file's name that is not in the system's encoding is printed as the bytes that it is.
+    if getattr(sys.stdout, "errors", "") == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = command() or 0
         return UNREAD if _unread() else status

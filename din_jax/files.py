@@ -1,7 +1,9 @@
 """Files that are complete or not there: written beside their place, then renamed onto it."""
 
 import contextlib
+import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +42,17 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     with replacing(path) as partial:
         partial.write_bytes(data)
     return Path(path)
+
+
+def try_folder(folder: str | Path) -> None:
+    """Raises OSError unless files can be written in a folder, which is made when one is.
+
+    One that is not there yet is as writable as the one in which it will be made. Leaves nothing.
+    """
+    folder = Path(folder)
+    there = next((x for x in (folder, *folder.parents) if os.path.lexists(x)), folder)
+    with tempfile.TemporaryFile(dir=there):
+        pass
 
 
 def leftovers(*paths: str | Path) -> list[Path]:

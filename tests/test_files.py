@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from din_jax.files import leftovers, replacing, write_atomically
+from din_jax.files import leftovers, replacing, try_folder, write_atomically
 
 
 def names(folder):
@@ -27,6 +27,16 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
         assert path.read_text() == "old"
         raise OSError("disk full")
     assert path.read_text() == "old" and names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_tried_without_being_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path, tmp_path / "new" / "deep", "."):
+        try_folder(folder)
+    for folder in (tmp_path / "file", tmp_path / "file" / "deep", "/proc/nowhere"):
+        with pytest.raises(OSError, match="Not a directory|No such file"):
+            try_folder(folder)
+    assert names(tmp_path) == ["file"]
 
 
 def test_the_file_can_be_read_by_whom_the_system_lets(tmp_path):

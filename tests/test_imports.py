@@ -53,6 +53,7 @@ ALLOWED_BESIDE = {
     ("config_rules", "vgg_layout"),
     ("checksums", "files"),
     ("command_line", "errors"),
+    ("command_line", "files"),
     ("download", "files"),
     ("fields", "errors"),
     ("methods", "errors"),

@@ -6,6 +6,7 @@ Everything in this file is numpy and Pillow; nothing needs JAX or grain.
 import contextlib
 import io
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -253,10 +254,7 @@ def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:
         file, length = io.BytesIO(data), len(data)
     else:
         file = Path(data)
-        if not file.is_file():
-            what = "is a folder" if file.is_dir() else "does not exist"
-            raise MissingImageError(f"a picture is needed, but {name} {what}.")
-        length = file.stat().st_size
+        length = _length(file, name)
     if not length:
         raise BadImageError(f"{name} must be a picture, but is empty: replace or remove it.")
     if length > MAX_FILE_BYTES:
@@ -277,6 +275,22 @@ def _open(data: bytes | str | os.PathLike, name: str) -> Image.Image:
         raise BadImageError(
             f"{name} must be a picture ({', '.join(FORMATS)}), but is not: replace or remove it."
         ) from error
+
+
+def _length(file: Path, name: str) -> int:
+    """Bytes of a file that can be read more than once."""
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        what = "does not exist"
+    except (OSError, ValueError) as error:  # a loop of links, a zero in the name
+        what = f"cannot be reached ({getattr(error, 'strerror', None) or error})"
+    else:
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
+        what = "is a pipe or a device: save it as a file, or give a command a pipe as '-'"
+        what = "is a folder" if stat.S_ISDIR(status.st_mode) else what
+    raise MissingImageError(f"a picture is needed, but {name} {what}.")
 
 
 def _call(data: bytes | str | os.PathLike, name: str) -> str:

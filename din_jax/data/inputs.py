@@ -76,11 +76,12 @@ def find_inputs(
       list_files: what a folder holds.
 
     Raises:
-      UserError: nothing is there, or a folder or pattern has no picture; "-" is given twice.
+      UserError: a name is empty, nothing is there, or a folder or pattern has no picture; "-" is
+        given twice.
     """
     found: list[Input] = []
     for argument in map(str, arguments):
-        path = Path(argument).expanduser()
+        path = named_path(argument, what)
         if argument == STDIN:
             if Input(None) in found:
                 raise UserError("standard input ('-') can be read once only.")
@@ -97,6 +98,13 @@ def find_inputs(
                 "pictures."
             )
     return found
+
+
+def named_path(argument: str, what: str) -> Path:
+    """The path that a user gives; raises UserError for an empty one, which would be any folder."""
+    if not argument:
+        raise UserError(f"the name of a {what} is empty; give a picture, or '.' for all here.")
+    return Path(argument).expanduser()
 
 
 def read_bytes(source: Input) -> bytes:
@@ -174,8 +182,11 @@ def did_you_mean(name: str, names: Collection[str]) -> str:
 
 
 def safe_stem(name: str) -> str:
-    """A name as a part of a file's name on every system: no folders, of a bearable length."""
-    name = re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "_", name).strip(" .") or "_"
+    """A name as a part of a file's name on every system: no folders, of a bearable length, UTF-8.
+
+    Bytes of a name that are not UTF-8 are surrogates in Python's.
+    """
+    name = re.sub(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]+', "_", name).strip(" .") or "_"
     return name.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
 
 

@@ -15,14 +15,13 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from din_jax.errors import UserError
-from din_jax.files import leftovers, replacing
+from din_jax.files import leftovers, replacing, try_folder
 
 try:
     import fcntl
@@ -71,7 +70,7 @@ class Outputs:
     def __contains__(self, path: Path) -> bool:
         """Whether a path names a file that a command once wrote here."""
         with contextlib.suppress(ValueError):
-            below = path.resolve().relative_to(self.folder.resolve())
+            below = real_path(path).relative_to(real_path(self.folder))
             return below.as_posix() in self._lines
         return False
 
@@ -94,23 +93,22 @@ class Outputs:
         """What was noted with the file that is there; {} for a foreign one."""
         return (self._line_of(name) or {}).get("facts") or {}
 
+    def require_writable(self) -> None:
+        """Raises OutputError unless the folder can be written to, or made; changes nothing."""
+        with self._told():
+            try_folder(self.folder)
+
     def claim(self, names: Collection[str] = ()) -> None:
         """Makes the folder, and clears away what killed processes left of these files.
 
         Raises:
           OutputError: the folder cannot be written to.
         """
-        try:
+        self.require_writable()
+        with self._told():
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
             if self._journal is not None and self._lock is None:
                 self._lock = self._journal.open("ab")
-        except OSError as error:
-            raise OutputError(
-                f"the folder '{self.folder}' must be one to write to, but is not "
-                f"({error.strerror}); give another as --output."
-            ) from error
         if self._alone():
             for path in leftovers(*(self.folder / name for name in names)):
                 path.unlink(missing_ok=True)
@@ -155,6 +153,16 @@ class Outputs:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"the folder '{self.folder}' must be one to write to, but is not "
+                f"({error.strerror}); give another as --output."
+            ) from error
 
     def _line_of(self, name: str) -> dict | None:
         """The line that the file's bytes have; None if they have none."""
@@ -209,9 +217,20 @@ def file_digest(path: Path) -> str:
 
 
 def stamp(path: Path) -> list:
-    """What tells an input from another without reading it: its name, size and time of change."""
-    status = path.stat()
+    """What tells an input from another without reading it: its name, size and time of change.
+
+    Of what is not there the name alone: whoever reads it says so.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return [path.name]
     return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def real_path(path: Path) -> Path:
+    """The path without links, which a loop of links does not keep from being named."""
+    return Path(os.path.realpath(path))
 
 
 def _parsed(data: bytes) -> dict | None:

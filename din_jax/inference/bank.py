@@ -11,7 +11,7 @@ from PIL import Image
 
 from din_jax.data.decoding import resize_crop, resized_shape, save_image
 from din_jax.files import write_atomically
-from din_jax.inference.bank_file import FORMAT, KINDS, THUMBNAIL, BankError, BankFile, wrong_name
+from din_jax.inference.bank_file import FORMAT, KINDS, THUMBNAIL, BankError, BankFile, check_name
 from din_jax.style_code import AnyCode, StyleCode
 from din_jax.weights.checked import wrong_numbers
 from din_jax.weights.errors import listed, one_line
@@ -78,8 +78,8 @@ class StyleBank(Mapping[str, StyleCode]):
         Raises:
           BankError: another suffix or type, no style, or a number beyond float16.
         """
-        path = Path(path)
-        if path.suffix != SUFFIX or dtype not in ("float16", "float32"):
+        path = Path(path).expanduser()
+        if path.suffix.lower() != SUFFIX or dtype not in ("float16", "float32"):
             raise BankError(
                 f"a style bank is written to a {SUFFIX} file as float16 or float32, not to "
                 f"'{path}' as {dtype}."
@@ -119,8 +119,7 @@ class StyleBank(Mapping[str, StyleCode]):
         Raises:
           BankError: another name, or a code of several styles or of another shape than the bank's.
         """
-        if problem := wrong_name(name):
-            raise BankError(f"the name of a style {problem}, not {one_line(name, 80)!r}.")
+        check_name(name)
         arrays, kinds = {}, set()
         for level, part in code.items():
             kinds |= {kind for kind, known in KINDS.items() if isinstance(part, known)}
@@ -190,8 +189,8 @@ class StyleBank(Mapping[str, StyleCode]):
           names: which, in order.
           path: a .safetensors file, or a folder, into which NAME.png is written for each.
         """
-        path, names = Path(path), [self._known(name) for name in names]
-        if path.suffix != SUFFIX:
+        path, names = Path(path).expanduser(), [self._known(name) for name in names]
+        if path.suffix.lower() != SUFFIX:
             for name in names:  # a name holds no slash
                 save_image(path / f"{name}.png", self.thumbnail(name))
             return path

@@ -110,6 +110,12 @@ def _code_shapes(
     return shapes
 
 
+def check_name(name: object) -> None:
+    """Raises BankError, with what it must be instead, for what is no name of a style."""
+    if problem := wrong_name(name):
+        raise BankError(f"the name of a style {problem}, not {one_line(name, 80)!r}.")
+
+
 def wrong_name(name: object) -> str:
     """'', or what a name must be instead."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:

@@ -14,6 +14,7 @@ from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.data.decoding import decode_pil, resize_crop, upright
 from din_jax.errors import UserError
 
+LARGEST_SCALE = 4096  # pixels, short side of a style: as training takes it at most
 # A style is encoded with at most this many times the pixels of a square of its short side; at its
 # own size, with at most so many.
 LONGEST_STYLE = 8
@@ -104,7 +105,7 @@ def prepare_style(image: np.ndarray, size: int) -> np.ndarray:
     to 2^22 pixels.
 
     Raises:
-      UserError: a size below what networks take.
+      UserError: as `check_style_size`.
     """
     check_style_size(size)
     height, width = image.shape[:2]
@@ -121,11 +122,12 @@ def prepare_style(image: np.ndarray, size: int) -> np.ndarray:
     return pad_to_multiple(image, 1, SMALLEST_SIDE)
 
 
-def check_style_size(size: int) -> None:
+def check_style_size(size: int, what: str = "the style size") -> None:
     """Raises UserError unless styles can be encoded at that short side; 0 keeps their own."""
-    if size and size < SMALLEST_SIDE:
+    if size and not SMALLEST_SIDE <= size <= LARGEST_SCALE:
         raise UserError(
-            f"the style size must be 0 (keep) or at least {SMALLEST_SIDE} pixels, not {size}."
+            f"{what} must be {SMALLEST_SIDE} to {LARGEST_SCALE} px, or 0 for the pictures' own "
+            f"size, not {size}."
         )
 
 

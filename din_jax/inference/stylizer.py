@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from din_jax.config_rules import SMALLEST_SIDE
 from din_jax.errors import UserError
 from din_jax.inference.asked import StyleCodes
 from din_jax.inference.bank import StyleBank
@@ -22,14 +21,12 @@ from din_jax.inference.color import check_color, keep_chroma
 from din_jax.inference.engine import Engine
 from din_jax.inference.masks import check_count, fit_masks, masks_in, read_masks
 from din_jax.inference.mixing import level_strengths, style_weights
-from din_jax.inference.pictures import is_sequence, read_pictures
+from din_jax.inference.pictures import LARGEST_SCALE, check_style_size, is_sequence, read_pictures
 from din_jax.layers.codes import StyleCode
 from din_jax.weights.included import ASSETS, INCLUDED, INCLUDED_BANK
 from din_jax.weights.models import LoadedModel, load_model
 
 __all__ = ["ASSETS", "INCLUDED", "INCLUDED_BANK", "LARGEST_SCALE", "Stylizer"]
-
-LARGEST_SCALE = 4096  # pixels, short side of a style: as training takes it at most
 
 
 class Stylizer(StyleCodes):
@@ -104,7 +101,7 @@ class Stylizer(StyleCodes):
           pictures: one or several, each an array, a Pillow image or a path; or the name of a style
             (of `styles`).
           size: px, short side of the pictures while they are encoded: strokes grow with it. None
-            takes the size that the model was trained at, 0 the pictures' own.
+            takes the size that the model was trained at, 0 the pictures' own; else 32 to 4096.
 
         Raises:
           UserError: none, one that is no picture, or an unknown name.
@@ -232,11 +229,7 @@ class Stylizer(StyleCodes):
             check_count(masks, styles)
         if not 0 <= feather < np.inf:
             raise UserError(f"feather must be 0 px or more, not {feather}.")
-        if scale is not None and not (scale == 0 or SMALLEST_SIDE <= scale <= LARGEST_SCALE):
-            raise UserError(
-                f"scale must be {SMALLEST_SIDE} to {LARGEST_SCALE} px, or 0 for the pictures' own "
-                f"size, not {scale}."
-            )
+        check_style_size(scale or 0, "scale")
         if seamless and self.loaded.config.model.transform == "spatial":
             raise UserError(
                 "a spatially adaptive code lies on the content as its style does, and has "

@@ -21,7 +21,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from din_jax.command_line import Parser, require_new
+from din_jax.command_line import Parser, require_new, require_writable
 from din_jax.errors import UserError, exit_status, loading, stop_if_interrupted
 from din_jax.memory import keep_freed_memory
 
@@ -94,9 +94,9 @@ def run(flags: argparse.Namespace) -> int:
             bank.remove(name)
         bank.save(flags.bank)
     else:
-        output = Path(flags.output)
+        output = Path(flags.output).expanduser()
         names = flags.names or bank.names
-        single = output.suffix == ".safetensors"
+        single = output.suffix.lower() == ".safetensors"
         for path in [output] if single else [output / f"{name}.png" for name in names]:
             require_new(path, flags.overwrite)
         print(bank.export(names, output))
@@ -107,28 +107,34 @@ def _encode(flags: argparse.Namespace) -> int:
     """Adds the pictures that are good, and names the others."""
     keep_freed_memory()
     with loading():
-        from din_jax.inference.bank import StyleBank
+        from din_jax.inference.bank import SUFFIX, StyleBank
+        from din_jax.inference.bank_file import check_name
         from din_jax.inference.cache import keep_programs
         from din_jax.inference.codes import take_codes
+        from din_jax.inference.pictures import check_style_size
         from din_jax.inference.stylizer import Stylizer
 
     keep_programs()
     named = list(_drawn(flags.count) if flags.action == "draw" else _files(flags.pictures))
-    exists = Path(flags.bank).exists()
+    path, size = Path(flags.bank).expanduser(), getattr(flags, "size", None)
+    exists = path.exists()
     if exists and flags.action == "draw" and not flags.replace:
-        raise UserError(f"'{flags.bank}' exists already; give --replace, or another --bank.")
-    bank = StyleBank.load(flags.bank) if exists and flags.action == "add" else None
+        raise UserError(f"'{path}' exists already; give --replace, or another --bank.")
+    require_writable(path, [SUFFIX])
+    check_style_size(size or 0, "--size")
+    bank = StyleBank.load(path) if exists and flags.action == "add" else None
     _require_own_names([name for name, _ in named], () if flags.replace else bank or ())
     stylizer = Stylizer.load(flags.model, vgg=flags.vgg, bank=bank)
     if bank is None:
         bank = StyleBank(stylizer.loaded.fingerprint, stylizer.loaded.source.stem)
     tuned = _tuner(flags, stylizer)
-    failed, size = [], getattr(flags, "size", None)
+    failed = []
     for start in range(0, len(named), AT_ONCE):
         stop_if_interrupted()
         good = []
         for name, read in named[start : start + AT_ONCE]:
             try:
+                check_name(name)
                 good.append((name, read()))
             except UserError as error:
                 failed.append(str(error))
@@ -138,12 +144,12 @@ def _encode(flags: argparse.Namespace) -> int:
                 own = take_codes(code, [i])
                 bank.add(name, tuned(name, picture, own, size) if tuned else own, picture)
                 if tuned:  # minutes: what is done is kept
-                    bank.save(flags.bank)
+                    bank.save(path)
     for problem in failed:
         print(f"error: {problem}", file=sys.stderr)
     if len(failed) < len(named):
-        bank.save(flags.bank)
-    print(f"{len(named) - len(failed)} of {len(named)} styles added to {flags.bank}")
+        bank.save(path)
+    print(f"{len(named) - len(failed)} of {len(named)} styles added to {path}")
     return 1 if failed else 0
 
 
@@ -176,9 +182,10 @@ def _require_own_names(names: Sequence[str], taken: Container[str]) -> None:
 def _files(given: Sequence[str]) -> Iterator[tuple]:
     """(name, how to read it) of picture files, and of those in folders."""
     from din_jax.data import list_images
+    from din_jax.data.inputs import named_path
     from din_jax.inference.pictures import flat_picture
 
-    for where in map(Path, given):
+    for where in (named_path(name, "style") for name in given):
         files = list_images(where) if where.is_dir() else [where]
         if not files:
             raise UserError(f"the folder '{where}' holds no picture; give another.")

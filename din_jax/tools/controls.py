@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from din_jax.command_line import Parser, require_new
+from din_jax.data.saving import FORMATS
 from din_jax.errors import UserError, exit_status, loading
 from din_jax.memory import keep_freed_memory
 
@@ -43,7 +44,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(flags: argparse.Namespace) -> None:
-    require_new(flags.output, flags.overwrite)
+    require_new(flags.output, flags.overwrite, tuple(FORMATS))
     keep_freed_memory()
     with loading():
         from din_jax.data import save_image

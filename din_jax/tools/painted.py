@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from din_jax.command_line import require_writable
 from din_jax.data.decoding import load_image
 from din_jax.data.inputs import STDIN, Input, Style, output_names
 from din_jax.data.inspection import size_of
-from din_jax.data.outputs import Outputs
+from din_jax.data.outputs import Outputs, real_path
 from din_jax.data.pipeline import Outcome
 from din_jax.data.saving import FORMATS, encode_picture
 from din_jax.data.sheets import image_grid, thumbnail
 from din_jax.data.video import FORMATS as VIDEO_FORMATS
-from din_jax.data.video import WRITTEN_AS, is_video
+from din_jax.data.video import WRITTEN_AS, VideoReader, is_video
 from din_jax.errors import UserError
 
 FOLDER = "stylized"
@@ -31,6 +32,9 @@ class StandardOutput(Outputs):
 
     def standing(self, name: str, made_of: str) -> str:
         return "absent"
+
+    def require_writable(self) -> None:
+        pass
 
     def claim(self, names=()) -> None:
         pass
@@ -47,10 +51,12 @@ class Target:
     Attributes:
       outputs: of the folder that they are in.
       names: of the outputs below it, a row for each input; after `settle`.
+      sheet: the file that shows them all, or None.
     """
 
     def __init__(self, flags: Namespace):
         path = Path(flags.output).expanduser()
+        self.sheet = Path(flags.sheet).expanduser() if flags.sheet else None
         self._format = f".{flags.format}" if flags.format else ""
         self._file = ""
         self.names: list[list[str]] = []
@@ -78,13 +84,17 @@ class Target:
           The numbers of the styles of each output of a row: one, or all that are mixed.
 
         Raises:
-          UserError: a single file takes no more outputs, or files of others are there.
+          UserError: a single file takes no more outputs, files of others are there, or nothing can
+            be written where they or the sheet go.
         """
         numbers = range(len(styles))
         groups = [(i,) for i in numbers] if flags.each else [tuple(numbers)]
         self._name(inputs, styles, groups)
         if not flags.overwrite:
-            self._require_free(flags.sheet)
+            self._require_free()
+        self.outputs.require_writable()
+        if self.sheet:
+            self._require_sheet(flags.overwrite)
         return groups
 
     def _name(self, inputs: Sequence[Input], styles: Sequence[Style], groups: Sequence):
@@ -114,19 +124,32 @@ class Target:
     def _suffix(self, path: Path | None) -> str:
         return WRITTEN_AS[path.suffix.lower()] if is_video(path) else self._format or ".png"
 
-    def _require_free(self, sheet: str) -> None:
+    def _require_free(self) -> None:
         """Raises UserError if a single file, or the sheet, is there already, and of others."""
         if not self.outputs.has_journal:
             for row in self.names:
                 for name in row:
                     require_free(self.outputs, name)
-        if sheet:
-            require_free(self.sheets(Path(sheet)), Path(sheet).name)
+        if self.sheet:
+            require_free(self.sheets(), self.sheet.name)
 
-    def sheets(self, path: Path) -> Outputs:
-        """What a sheet is an output of: of the folder of outputs, if it is in it."""
-        same = path.parent.resolve() == self.outputs.folder.resolve()
-        return self.outputs if same else Outputs(path.parent, journal=False)
+    def _require_sheet(self, overwrite: bool) -> None:
+        """Raises UserError if the sheet cannot be written, or would replace an output."""
+        require_writable(self.sheet)
+        own = real_path(self.sheet)
+        names = [name for row in self.names for name in row]
+        earlier = not overwrite and self.sheets().standing(self.sheet.name, "") == "outdated"
+        if earlier or any(own == real_path(self.outputs.folder / name) for name in names):
+            raise UserError(
+                f"--sheet is '{self.sheet}', which is the place of an output: name another file."
+            )
+
+    def sheets(self) -> Outputs:
+        """What the sheet is an output of: of the folder of outputs, if it is in it."""
+        folder = self.sheet.parent
+        if self.outputs.has_journal and real_path(folder) == real_path(self.outputs.folder):
+            return self.outputs
+        return Outputs(folder, journal=False)
 
 
 class Report:
@@ -139,6 +162,7 @@ class Report:
         self.failed: list[tuple] = []
         self.left: list = []
         self.seconds = 0.0  # since the command began
+        self.no_sheet = ""  # why there is none that was asked for
         self._taken: dict = {}  # job -> seconds
         self._sizes: dict = {}
         self._thumbnails: dict = {}
@@ -168,7 +192,7 @@ class Report:
         self.failed = sorted([*self.failed, *outcome.failed], key=lambda pair: order[pair[0]])
         self.left += outcome.left
 
-    def write_sheet(self, path: Path, tops: Sequence[np.ndarray | None]) -> None:
+    def write_sheet(self, tops: Sequence[np.ndarray | None]) -> None:
         """Contents down the side, styles across the top; where nothing is, nothing was painted."""
         rows: dict = {}
         for job in self.jobs:
@@ -181,8 +205,9 @@ class Report:
         if len(tops) > 1 and len(cells[0]) == 2:
             # Styles that are mixed stand above one another.
             tops = [image_grid([[x] for x in tops], cell=96)]
-        data = encode_picture(image_grid([[None, *tops], *cells]), path.suffix)
-        self.target.sheets(path).write(path.name, "", data)
+        sheet = self.target.sheet
+        data = encode_picture(image_grid([[None, *tops], *cells]), sheet.suffix)
+        self.target.sheets().write(sheet.name, "", data)
 
     def tell(self, notes: Sequence[str], *, as_json: bool) -> None:
         """Prints what was done on standard output, and what was not on standard error."""
@@ -201,8 +226,12 @@ class Report:
             else:
                 head = f"error: {count} of {len(self.jobs)} could not be painted:"
                 print("\n  ".join([head, *sentences]), file=sys.stderr)
+        if self.no_sheet:
+            print(f"error: the sheet could not be made: {self.no_sheet}", file=sys.stderr)
         if as_json:
-            print(json.dumps(self._document(good), indent=2, ensure_ascii=False))
+            text = json.dumps(self._document(good), indent=2, ensure_ascii=False)
+            # Bytes of a name that are not UTF-8 stay escapes, so that the document is UTF-8.
+            print(text.encode(errors="backslashreplace").decode())
         elif isinstance(self.outputs, StandardOutput):
             return
         elif len(self.jobs) == 1 and good:
@@ -214,7 +243,7 @@ class Report:
     def _document(self, good: Sequence) -> dict:
         outputs = []
         for job in good:
-            width, height = self._sizes.get(job) or size_of(self._path(job))
+            width, height = self._sizes.get(job) or _size_of(self._path(job))
             seconds = round(self._taken.get(job, 0.0), 3)
             outputs.append(
                 self._about(job)
@@ -252,6 +281,17 @@ def foreign(path: Path) -> str:
         f"'{path}' is there already, and was not written by this command; choose another --output, "
         "or replace it with --overwrite."
     )
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture or a video; (0, 0) if it cannot be told."""
+    if not is_video(path):
+        return size_of(path)
+    try:
+        with VideoReader(path) as video:
+            return video.size
+    except UserError:
+        return 0, 0
 
 
 def _thumbnail_of(path: Path) -> np.ndarray | None:

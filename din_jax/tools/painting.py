@@ -24,6 +24,7 @@ from din_jax.data.video import VideoReader
 from din_jax.errors import UserError
 from din_jax.inference.masks import read_masks
 from din_jax.inference.mixing import each_code, joined, level_strengths, style_weights
+from din_jax.inference.pictures import check_style_size
 
 Tuner = Callable[[str, Any, Any, int | None], Any]
 """(name, picture, code, size) of a style to its code tuned, as `tuned.CodeTuner`."""
@@ -157,6 +158,7 @@ class Painter:
         """Raises UserError for controls that would fail with every picture."""
         if min(self.controls.feather, self.controls.tile or 0) < 0:
             raise UserError("--feather and --tile must be 0 or more.")
+        check_style_size(self.controls.scale or 0, "--scale")
         mixed = 1 if self.controls.each else len(self.styles)
         style_weights(self.controls.weights, mixed)
         level_strengths(self.controls.strength, self.controls.levels, self.stylizer.levels)

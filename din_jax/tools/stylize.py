@@ -173,10 +173,12 @@ def run(flags: argparse.Namespace) -> int:
             )  # fmt: skip
         report.seconds = time.perf_counter() - began
         if flags.sheet:
-            tops = [thumbnail_of(style, stylizer) for style in styles]
-            report.write_sheet(Path(flags.sheet), tops)
+            try:
+                report.write_sheet([thumbnail_of(style, stylizer) for style in styles])
+            except (UserError, OSError) as error:
+                report.no_sheet = str(error)
     report.tell([*painter.notes, *notes], as_json=flags.json)
-    return 1 if report.failed or report.left else 0
+    return 1 if report.failed or report.left or report.no_sheet else 0
 
 
 def _with_jax(flags: argparse.Namespace):

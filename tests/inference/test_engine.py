@@ -156,6 +156,7 @@ def test_wrong_input_is_one_sentence(loaded, image):
         ({"batch": 0}, "batch and cache"),
         ({"bucket": 12}, "bucket must be"),
         ({"style_size": 8}, "style size must be"),
+        ({"style_size": 10**5}, "style size must be 32 to 4096 px"),
         ({"dtype": "float16"}, "float32, bfloat16, not 'float16'"),
         ({"devices": []}, "devices must name"),
         ({"memory": 0}, "memory must be"),
@@ -200,3 +201,5 @@ def test_a_style_may_have_a_size_of_its_own(loaded, image):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(UserError, match="style size must be"):
         engine.encode_style([style], size=8)
+    with pytest.raises(UserError, match="style size must be 32 to 4096 px, or 0"):
+        engine.encode_style([style], size=100_000)

@@ -122,6 +122,54 @@ def test_mistakes_are_one_sentence_and_change_nothing(model, pictures, tmp_path,
     assert main(["add", str(pictures / "dots.png"), *bank, "--replace"]) == 0
 
 
+def test_names_that_no_style_can_have_cost_the_others_nothing(taught, pictures, tmp_path, capsys):
+    path = tmp_path / "mine.safetensors"
+    for name in ("a:b.png", "-x.png", f"{'long' * 30}.png"):
+        (pictures / name).write_bytes((pictures / "dots.png").read_bytes())
+    add = ["add", str(pictures), "--bank", str(path), "--model", taught]
+    for tune in ([], ["--tune", "1", "--content", str(pictures), "--replace"]):
+        assert main([*add, *tune]) == 1
+        told = capsys.readouterr()
+        assert "3 of 6 styles added" in told.out and told.err.count("the name of a style") == 3
+        assert "not 'a:b'" in told.err and "not '-x'" in told.err
+        assert StyleBank.load(path).names == ("dots", "stained glass", "waves")
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--bank", "x.bin"], "must end in .safetensors, not be 'x.bin'"),
+        (["--bank", "paintings/dots.png/x.safetensors"], "cannot be written (Not a directory)"),
+        (["--bank", "x.safetensors", "--size", "100000"], "--size must be 32 to 4096 px"),
+    ],
+)
+def test_a_bank_that_cannot_be_is_told_before_anything_is_encoded(
+    pictures, monkeypatch, capsys, arguments, sentence
+):
+    monkeypatch.chdir(pictures.parent)
+    monkeypatch.setattr("din_jax.inference.stylizer.Stylizer.load", None)
+    assert main(["add", "paintings", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    assert main(["add", "", "--bank", "x.safetensors"]) == 2
+    assert "the name of a style is empty" in capsys.readouterr().err
+    assert not (pictures.parent / "x.safetensors").exists()
+
+
+def test_a_home_is_found_wherever_a_bank_is_named(model, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(pictures)
+    bank = ["--bank", "~/mine.safetensors"]
+    assert main(["add", "waves.png", "dots.png", *bank, "--model", model]) == 0
+    assert main(["add", "waves.png", *bank, "--model", model]) == 2  # found there again
+    assert main(["remove", "waves", *bank]) == 0
+    assert main(["export", *bank, "--output", "~/part.safetensors"]) == 0
+    assert main(["export", *bank, "--output", "~/part.safetensors"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert StyleBank.load(tmp_path / "part.safetensors").names == ("dots",)
+    assert main(["export", *bank, "--output", "~/small"]) == 0
+    assert (tmp_path / "small/dots.png").is_file() and not (pictures / "~").exists()
+
+
 def test_drawn_styles_are_called_as_their_kinds(model, tmp_path, capsys):
     path = tmp_path / "drawn.safetensors"
     assert main(["draw", "--bank", str(path), "--model", model, "--count", "15"]) == 0

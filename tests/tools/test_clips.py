@@ -39,6 +39,8 @@ def test_videos_beside_pictures_are_done_once(din_jax, folder, stylizer):
     ]  # fmt: skip
     before = stylizer.painted
     assert "5 were there already" in din_jax(*command).out and stylizer.painted == before
+    told = json.loads(din_jax(*command, "--json").out)["outputs"][0]
+    assert (told["width"], told["height"], told["kept"]) == (64, 48, True)
 
 
 def test_a_bad_video_costs_the_others_nothing(din_jax, folder):

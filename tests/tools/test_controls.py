@@ -32,6 +32,20 @@ def test_every_control_is_on_the_sheet():
     assert sheet[:, -6:].min() == 255  # nothing is cut off
 
 
+def test_a_file_that_cannot_be_is_told_before_anything_is_painted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("din_jax.inference.stylizer.Stylizer.load", None)
+    for name, sentence in (
+        ("c.gif", "must end in .png, .jpg, .jpeg, .webp, not be"),
+        ("folder.png", "folder.png' is a folder; name a file"),
+        ("file/c.png", "c.png' cannot be written (Not a directory)"),
+    ):
+        (tmp_path / "file").touch()
+        (tmp_path / "folder.png").mkdir(exist_ok=True)
+        assert controls.main(["--output", str(tmp_path / name)]) == 2
+        assert sentence in capsys.readouterr().err
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
 def test_pebbles_repeat():
     tile = controls.pebbles(96).astype(int)
     inside = np.abs(np.diff(tile, axis=0)).mean()

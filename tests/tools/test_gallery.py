@@ -93,4 +93,6 @@ def test_a_file_that_is_there_is_left(tmp_path, capsys):
     there.write_text("mine")
     assert gallery.main(["--output", str(there)]) == 2
     assert "is there already" in capsys.readouterr().err and there.read_text() == "mine"
+    assert gallery.main(["--output", str(tmp_path), "--overwrite"]) == 2
+    assert "is a folder; name a file" in capsys.readouterr().err
     assert gallery.main(["--size", "8"]) == 2

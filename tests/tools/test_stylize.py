@@ -109,6 +109,55 @@ def test_bad_files_cost_the_others_nothing_and_all_are_named(din_jax, folder, st
     assert again.status == 1 and "3 of 7" in again.err and "3 were there already" in again.out
 
 
+def test_links_to_nowhere_cost_the_others_nothing(din_jax, folder):
+    os.symlink("nowhere.jpg", "photos/broken.jpg")
+    os.symlink("loop.png", "photos/loop.png")
+    done = din_jax("stylize", "photos", "--style", "a.png", "-o", "out")
+    assert done.status == 1 and len(files("out")) == 4
+    head, *sentences = done.err.splitlines()
+    assert head == "error: 2 of 6 could not be painted:" and len(sentences) == 2
+    assert "'photos/broken.jpg' does not exist." in sentences[0]
+    assert "'photos/loop.png' cannot be reached (Too many levels" in sentences[1]
+    os.remove("photos/broken.jpg")
+    picture("photos/broken.jpg", 50)
+    assert "4 were there already" in din_jax("photos", "a.png", "-o", "out").out
+    assert len(files("out")) == 5
+
+
+def test_names_of_any_bytes_are_painted_printed_and_noted(din_jax, folder, monkeypatch):
+    for i, name in enumerate([b"caf\xe8.png", b"caf\xe9.png", b"s\xff/in.png"]):
+        path = folder / "bytes" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(picture("x.png", 10 * i), path)
+    command = ["stylize", "bytes", "--style", "a.png", "-o", "out"]
+    told = json.loads(din_jax(*command, "--json").out)
+    assert [x["input"].encode("utf-8", "surrogateescape") for x in told["outputs"]] == [
+        b"bytes/caf\xe8.png", b"bytes/caf\xe9.png", b"bytes/s\xff/in.png",
+    ]  # fmt: skip
+    assert [level(x["output"]) for x in told["outputs"]] == [50, 55, 60]
+    assert sorted(map(os.fsencode, files("out"))) == [
+        b"caf_--a.png", b"caf_-2--a.png", b"s\xff/in--a.png",
+    ]  # fmt: skip
+    assert "3 were there already" in din_jax(*command).out
+    # One path alone is printed as it is, for whoever reads it as a path.
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.argv", ["din-jax", "a.png", "b.png", "-o", os.fsdecode(b"\xe9.png")])
+    assert commands.main() == 0 and out.buffer.getvalue() == b"\xe9.png\n"
+
+
+@pytest.mark.parametrize("content, style", [("{}", "a.png"), ("a.png", "{}")])
+def test_a_pipe_with_a_name_is_told_to_be_a_dash(din_jax, folder, content, style):
+    end, other = os.pipe()
+    os.write(other, (folder / "b.png").read_bytes())
+    os.close(other)
+    pipe = f"/dev/fd/{end}"
+    done = din_jax("stylize", content.format(pipe), "-s", style.format(pipe), "-o", "x.png")
+    os.close(end)
+    assert done.status in (1, 2) and done.err.count("\n") == 1
+    assert f"'{pipe}' is a pipe" in done.err and "as '-'" in done.err
+
+
 def fails_at(height):
     def failing(picture):
         if picture.height == height:
@@ -218,6 +267,48 @@ def test_a_full_disk_ends_all_and_an_unwritable_folder_is_told(din_jax, folder, 
     assert done.status == 2 and "must be one to write to" in done.err
 
 
+def test_nothing_is_read_for_outputs_that_cannot_be_written(din_jax, folder, stylizer):
+    """Before a style is encoded, which with --tune takes minutes; and no folder is left."""
+    done = din_jax("stylize", "photos", "-s", "a.png", "-o", "a.png/out.png/deep")
+    assert done.status == 2 and "must be one to write to" in done.err
+    done = din_jax("stylize", "a.png", "-s", "b.png", "-o", "/proc/nowhere/out.png")
+    assert done.status == 2 and "'/proc/nowhere' must be one to write to" in done.err
+    assert stylizer.encoded == 0 and sorted(os.listdir()) == ["a.png", "b.png", "photos"]
+
+
+def test_a_sheet_replaces_no_earlier_output_nor_goes_to_stdout(din_jax, folder, monkeypatch):
+    assert din_jax("a.png", "b.png", "-o", "out").status == 0
+    again = ["b.png", "a.png", "-o", "out", "--sheet", "out/a--b.png"]
+    done = din_jax(*again)
+    assert done.status == 2 and "place of an output" in done.err and level("out/a--b.png") == 150
+    assert din_jax(*again, "--overwrite").status == 0 and opened("out/a--b.png").size != (32, 32)
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.argv", ["din-jax", "a.png", "b.png", "-o", "-", "--sheet", "all.png"])
+    assert commands.main() == 0 and out.buffer.getvalue().count(b"IEND") == 1
+    assert opened("all.png").size != (32, 32)
+
+
+def test_a_sheet_that_cannot_be_written_costs_no_report(din_jax, folder, monkeypatch):
+    (folder / "photos/x.png").write_bytes(b"")
+    real = type(folder).write_bytes
+
+    def full(path, data):
+        if "sheet" in path.name:
+            raise OSError(28, "No space left on device")
+        return real(path, data)
+
+    monkeypatch.setattr(type(folder), "write_bytes", full)
+    command = ["stylize", "photos", "-s", "a.png", "-o", "out", "--sheet", "sheet.png", "--json"]
+    done = din_jax(*command)
+    told = json.loads(done.out)
+    assert done.status == 1 and len(told["outputs"]) == 4 and len(told["failed"]) == 1
+    assert "'photos/x.png'" in done.err
+    assert "the sheet could not be made: 'sheet.png' cannot be written (No space" in done.err
+    (folder / "photos/x.png").unlink()
+    assert din_jax(*command).status == 1
+
+
 def test_a_users_file_is_kept_and_told_and_the_rest_painted(din_jax, folder):
     picture("out/p2--a.png", 7)
     done = din_jax("stylize", "photos", "-s", "a.png", "-o", "out")
@@ -280,6 +371,12 @@ def test_hostile_and_unusual_pictures(din_jax, folder):
         (["a.png"], "required: --style"),
         (["--style", "a.png", "b.png"], "required: CONTENT"),
         (["a.png", "-s", "photos/sub/../p1.jpg"], "did you mean 'p1.png'"),
+        (["", "-s", "a.png"], "the name of a content is empty"),
+        (["a.png", "-s", ""], "the name of a style is empty"),
+        (["a.png", "-s", "a.png", "--scale", "100000"], "--scale must be 32 to 4096 px, or 0"),
+        (["a.png", "-s", "a.png", "--sheet", "b.png/x.png"], "'b.png/x.png' cannot be written"),
+        (["photos", "-s", "a.png", "-o", "o", "--sheet", "./o/p2--a.png"], "place of an output"),
+        (["a.png", "-s", "a.png", "-o", "x.png", "--sheet", "x.png"], "place of an output"),
     ],
 )
 def test_mistakes_are_one_sentence_and_status_2(din_jax, folder, stylizer, arguments, match):
