@@ -51,8 +51,10 @@ class Painter:
           UserError: a picture is damaged, or something does not go together.
         """
         settings: dict[str, Any] = dict(wish.settings)
-        styles = [x if isinstance(x, str) else _decoded(x) for x in wish.styles]
-        if settings["color"] != "match":  # which depends on the content
+        styles = (x if isinstance(x, str) else _decoded(x) for x in wish.styles)  # one by one
+        if settings["color"] == "match":  # which depends on the content
+            styles = list(styles)
+        else:
             size = settings.pop("scale")
             styles = [self.stylizer.code(x, [], settings["color"], size) for x in styles]
         masks = [read_mask(_decoded(mask)) for mask in wish.masks] or None

@@ -139,7 +139,10 @@ def wish_of(form: Form, stylizer: Stylizer, limits: Limits) -> Wish:
     texts = {name: [v for key, v in form if key == name] for name in TEXTS}
     settings = _settings(texts, stylizer, len(styles), len(masks), limits)
     size = _number(texts, "size", None, int, 1, LARGEST_SIZE)
-    _check_pictures(contents, [s for s in styles if isinstance(s, Upload)], masks, size, limits)
+    pictures = [s for s in styles if isinstance(s, Upload)]
+    # Matched to each content's colors, they are all decoded at once.
+    together = pictures if settings["color"] == "match" else []
+    _check_pictures(contents, pictures, together, masks, size, limits)
     suffix = "." + _choice(texts, "format", "png", [kind[1:] for kind in FORMATS])
     quality = _number(texts, "quality", 95, int, 1, 100)
     return Wish(tuple(contents), tuple(styles), tuple(masks), settings, size, suffix, quality)
@@ -206,6 +209,7 @@ def _settings(
 def _check_pictures(
     contents: Sequence[Upload],
     styles: Sequence[Upload],
+    together: Sequence[Upload],
     masks: Sequence[Upload],
     size: int | None,
     limits: Limits,
@@ -226,6 +230,13 @@ def _check_pictures(
                 f"{picture.name!r} may have at most {limits.pixels} pixels here, but has {width} x "
                 f"{height}: scale it down first.",
             )
+    pixels = sum(math.prod(sizes[id(style)]) for style in together)
+    if pixels > limits.pixels:
+        raise Problem(
+            413,
+            f"with color=match, {limits.pixels} pixels are those of all style pictures, but there "
+            f"are {pixels}: give smaller ones.",
+        )
     if not masks:
         return
     pixels = sum(math.prod(sizes[id(mask)]) for mask in masks)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from din_jax.data.files import FORMATS
 from din_jax.errors import UserError
+from din_jax.serve import painting
 from din_jax.serve.limits import Budget, Limits
 from din_jax.serve.scans import MOST_SCANS, scans
 
@@ -132,6 +133,20 @@ def test_masks_are_bounded_by_pixels(start):
     sent = {"style": ["waves", "mosaic"], "content": png(drawn(32, 32))}
     refused(served.post(mask=png(drawn(16, 16)), **sent), 413, "1024 x 2")
     assert served.post(mask=png(drawn(16, 16)), size="24", **sent).status_code == 202
+
+
+def test_style_pictures_are_decoded_one_by_one_or_bounded_together(start, small, monkeypatch):
+    served = start(pixels=40 * 40)
+    sent = {"style": [png(drawn(32, 32, i)) for i in range(3)], "content": png(drawn(32, 32))}
+    refused(served.post(color="match", **sent), 413, "3072")
+    order = []
+    decoded, code = painting._decoded, small.stylizer.code
+    monkeypatch.setattr(painting, "_decoded", lambda x: order.append("decoded") or decoded(x))
+    monkeypatch.setattr(
+        small.stylizer, "code", lambda x, *rest: order.append("encoded") or code(x, *rest)
+    )
+    assert served.post(wait=True, **sent).status_code == 200
+    assert order[:6] == ["decoded", "encoded"] * 3
 
 
 def test_a_header_may_promise_more_than_there_is(served):
