@@ -121,6 +121,11 @@ def test_programs_are_compared_on_the_pairs_that_all_have():
     by = {(line["program"], line["number"]): line for line in lines}
     assert float(by["B", "ssim"]["difference_mean"]) == pytest.approx(0.5)
     assert by["A", "ssim"]["difference_mean"] == "" and by["A", "ssim"]["pairs"] == "11"
+    assert "bootstrap of 4 contents and 3 styles, 11 pairs" in text
+    # A single pair that both have leaves the difference open, and is told as what it is.
+    alone = program("A", 0.0, [(i, j) for i in range(4) for j in range(3) if (i, j) != (2, 1)])
+    text = markdown(summarize([alone, program("B", 0.5)]))
+    assert "| B | 0.5 |" in text and "bootstrap of 1 contents and 1 styles, 1 pairs" in text
     nothing = program("C", 0, [(i, j) for i in range(4) for j in range(3)])
     with pytest.raises(ValueError, match="that all programs have painted"):
         summarize([program("A", 0.0), nothing])
