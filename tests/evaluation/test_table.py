@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,21 @@ def test_what_is_not_there_is_none_and_what_is_there_twice_is_refused(sides, tmp
     save_image(folder / "again" / "C--S.png", load_image(folder / "c--s.png"))
     with pytest.raises(UserError, match="are both named as c in the style of s"):
         find_pairs(folder, *sides)
+
+
+def test_a_picture_whose_name_is_that_of_two_pairs_is_refused(pictures):
+    folder = pictures("other", "cat_big_wave.png")
+    contents = [Path("cat.jpg"), Path("cat_big.jpg")]
+    styles = [Path("big_wave.jpg"), Path("wave.jpg")]
+    words = (
+        r"wave\.png' is named both as cat in the style of big_wave and as cat_big in the style of "
+        r"wave; rename it to CONTENT--STYLE, as cat_big--wave\.png, or"
+    )
+    with pytest.raises(UserError, match=words):
+        find_pairs(folder, contents, styles, "{content}_{style}")
+    (folder / "cat_big_wave.png").rename(folder / "cat_big--wave.png")
+    grid = find_pairs(folder, contents, styles, "{content}_{style}")
+    assert grid == [[None, None], [None, folder / "cat_big--wave.png"]]
 
 
 @pytest.mark.parametrize("bad", ["", "{content}", "{content}{style}{x}", "{content!r}{style}", "{"])
