@@ -70,7 +70,7 @@ def run(flags: argparse.Namespace) -> None:
         from din_jax.config import STYLE_LAYERS, Config, LossConfig
         from din_jax.data.outputs import Outputs
         from din_jax.evaluation.folders import check_pattern, find_pairs
-        from din_jax.evaluation.pictures import find_images
+        from din_jax.evaluation.pictures import find_images, read_images
         from din_jax.inference.cache import keep_programs
         from din_jax.weights import vgg19_of
         from din_jax.weights.inception import find_art_inception, find_inception
