@@ -180,6 +180,31 @@ def test_a_model_and_a_folder_stand_in_one_table(
     assert "table.md' would be written over" in capsys.readouterr().err
 
 
+def test_what_is_no_picture_is_left_out_and_told_once(
+    narrow_vgg, sides, tmp_path, capsys, monkeypatch
+):
+    """A content and a style, in the middle of their sides; others' pictures of them too."""
+    monkeypatch.setattr("din_jax.weights.vgg19_of", lambda *_: narrow_vgg)
+    contents, styles = sides
+    folder = painted(tmp_path / "other", *sides)
+    for style in styles:
+        save_image(folder / f"b--{style.stem}.png", load_image(contents[0]))
+    for name in ("contents/b.png", "styles/sa.png"):
+        (tmp_path / name).write_bytes(b"none")
+    out = tmp_path / "out"
+    arguments = [
+        f"--outputs=theirs={folder}", f"--content={contents[0].parent}",
+        f"--style={styles[0].parent}", f"--output={out}", "--size=32", "--draws=200", "--random",
+    ]  # fmt: skip
+    assert table.main(arguments) == 0
+    said = capsys.readouterr().err
+    assert said.count("warning:") == 2 and "skipped 1 of 4 pictures: " in said
+    assert "b.png'" in said and "skipped 1 of 3 pictures: " in said and "sa.png'" in said
+    lines = list(csv.DictReader((out / "pairs.csv").read_text().splitlines()))
+    found = {(line["content"], line["style"]) for line in lines if line["content_loss"]}
+    assert len(lines) == 6 and found == {(c.stem, s.stem) for c in contents for s in styles}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
