@@ -235,7 +235,7 @@ class _Work:
 
 
 def read_by(engine: Engine, style: Named) -> np.ndarray | str:
-    """What the engine encodes of a style: its picture, or its file's name where the model knows it."""
+    """What the engine encodes of a style: its picture, or, of a known one, its file's name."""
     return (style.stem or style.name) if engine.styles else style.image
 
 
