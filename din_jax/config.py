@@ -125,7 +125,7 @@ class LossConfig:
     coherence_weight: float = setting(0.0, least=0)
     # factors by which pictures are also compared shrunk, the losses a mean over the sizes: at half
     # size strokes twice as wide are seen
-    shrink: tuple[int, ...] = setting((), least=2, most=16, length=(0, 4))
+    shrink: tuple[int, ...] = setting((), least=2, most=16, length=(0, 4), once=True)
 
 
 OPTIMIZERS = ("adam", "muon")

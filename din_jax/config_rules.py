@@ -2,7 +2,7 @@
 
 from din_jax.errors import UserError
 from din_jax.methods import check_method
-from din_jax.vgg_layout import STYLE_LAYERS
+from din_jax.vgg_layout import LAYERS, STYLE_LAYERS, smallest_side
 
 # Pixels, the least side of a picture that every network takes, ...
 SMALLEST_SIDE = 32
@@ -30,16 +30,26 @@ def check_together(c):
     _check_groups(m)
     check_method(m)
     smallest = SMALLEST_CROP[m.network]
-    for name, side in (("crop", c.data.crop), ("style_crop", c.style_crop)):
+    compared = {
+        "crop": (c.data.crop, (*c.loss.content_layers, *c.loss.style_layers)),
+        "style_crop": (c.style_crop, c.loss.style_layers),
+    }
+    for name, (side, layers) in compared.items():
         _require(
             side >= smallest,
             f"config.data.{name} must be at least {smallest} for {m.network}, not {side}.",
         )
+        layer = max(layers, key=LAYERS.index)
+        needed = max(SMALLEST_CROP["vgg19"], smallest_side(layer))
+        _require(
+            side >= needed,
+            f"config.data.{name} must be at least {needed} for VGG-19 to {layer}, not {side}.",
+        )
         for factor in c.loss.shrink:
             _require(
-                side // factor >= SMALLEST_CROP["vgg19"],
+                side // factor >= needed,
                 f"config.loss.shrink={factor} leaves {side // factor} px of config.data.{name}="
-                f"{side}, but VGG-19 needs {SMALLEST_CROP['vgg19']}.",
+                f"{side}, but VGG-19 to {layer} needs {needed}.",
             )
     least = 24  # relu4_1 is 3x3: a point and all its neighbors
     _require(

@@ -47,6 +47,7 @@ class Rule:
     choices: tuple[str, ...] = ()  # of text; () is any
     pattern: bool = False  # of text: a regular expression
     length: tuple[int, int] = (1, 16)  # least and greatest number of a tuple's items
+    once: bool = False  # of a tuple: no item twice
 
     def broken_by(self, value: Any) -> str:
         """'', or what the value must be instead: "must be at least 1, not 0"."""
@@ -63,7 +64,7 @@ class Rule:
         if not low <= len(items) <= high:
             count = f"{low}" if low == high else f"{low} to {high}"
             return f"must list {count} values, not {len(items)}: {shown(items)}"
-        if self.choices and len(set(items)) < len(items):
+        if (self.choices or self.once) and len(set(items)) < len(items):
             return f"must list each value once, not {shown(items)}"
         broken = next(filter(None, map(self.broken_by, items)), "")
         return f"{broken} in {shown(items)}" if broken else ""

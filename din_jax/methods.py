@@ -119,7 +119,7 @@ def _table(m) -> str:
     if not m.styles or len(set(m.styles)) != len(m.styles) or not all(m.styles):
         return (
             "config.model.styles must name the styles of code='cin', each once (the names of the "
-            f"pictures in config.data.style, without suffix), not {list(m.styles)}."
+            f"pictures in config.data.style, without suffix), not {str(list(m.styles))[:200]}."
         )
     return _computed(m)
 

@@ -20,3 +20,8 @@ def _channels() -> dict[str, tuple[int, int]]:
 CHANNELS: dict[str, tuple[int, int]] = _channels()
 LAYERS = tuple(name.replace("conv", "relu") for name in CHANNELS)
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")  # whose statistics are a style
+
+
+def smallest_side(layer: str) -> int:
+    """Pixels, of a picture whose map of a layer is 2 x 2: what a border by reflection takes."""
+    return 2 ** int(layer[4])  # a pool before each block but the first

@@ -68,6 +68,7 @@ BAD = [
     ("loss", {"content_layers": []}, "content_layers must list 1 to 16 values, not 0: ()"),
     ("loss", {"style_layers": ["relu9_9"]}, "relu5_4, not 'relu9_9' in ('relu9_9',)"),
     ("loss", {"content_layers": ["relu1_1", "relu1_1"]}, "list each value once"),
+    ("loss", {"shrink": [2, 4, 2]}, "shrink must list each value once, not (2, 4, 2)"),
     ("loss", {"style_weight": math.nan}, "style_weight must be finite and at least 0, not nan"),
     ("loss", {"content_weight": -1}, "content_weight must be at least 0, not -1.0"),
     ("loss", {"gram_weight": 10**400}, "gram_weight must be finite and at least 0, not inf"),

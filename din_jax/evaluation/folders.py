@@ -47,8 +47,8 @@ def find_pairs(
       pattern: of file names (without suffix), beside ours.
 
     Raises:
-      UserError: there is no such folder, none of its pictures is of these pairs, or one pair has
-        two pictures.
+      UserError: there is no such folder, none of its pictures is of these pairs, one pair has two
+        pictures, or one picture is of two pairs by its name.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -58,18 +58,27 @@ def find_pairs(
         by_name.setdefault(_folded(path.stem), []).append(path)
     ours = pair_names(names_of(contents), names_of(styles))
     pairs: list[list[Path | None]] = []
+    taken: dict[Path, str] = {}  # picture to its pair, in words
     for content, row in zip(contents, ours, strict=True):
         pairs.append([])
         for style, name in zip(styles, row, strict=True):
-            names = {name}
+            names = {_folded(name)}
             if pattern:
-                names.add(pattern.format(content=content.stem, style=style.stem))
-            found = [path for x in sorted(names) for path in by_name.get(_folded(x), [])]
+                names.add(_folded(pattern.format(content=content.stem, style=style.stem)))
+            found = [path for x in sorted(names) for path in by_name.get(x, [])]
+            pair = f"{content.stem} in the style of {style.stem}"
             if len(found) > 1:
                 raise UserError(
-                    f"'{found[0]}' and '{found[1]}' are both named as {content.stem} in the style "
-                    f"of {style.stem}; leave one of them in '{folder}'."
+                    f"'{found[0]}' and '{found[1]}' are both named as {pair}; leave one of them in "
+                    f"'{folder}'."
                 )
+            for path in found:
+                if path in taken:
+                    raise UserError(
+                        f"'{path}' is named both as {taken[path]} and as {pair}; rename it to "
+                        f"CONTENT--STYLE, as {name}{path.suffix}, or give another --pattern."
+                    )
+                taken[path] = pair
             pairs[-1].append(found[0] if found else None)
     if not any(path for row in pairs for path in row):
         one = {"content": contents[0].stem, "style": styles[0].stem}

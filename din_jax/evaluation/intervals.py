@@ -5,6 +5,7 @@ with replacement and independently, and a pair counts as often as both of its pi
 (the pigeonhole bootstrap; Owen 2007, "The pigeonhole bootstrap", section 3). Drawing pairs instead
 would take 40 x 13 pictures of 13 styles for 520 independent ones. The interval is over other
 contents and styles of the kind; where there is a single style or content, over the other side only.
+A picture of which no pair is there takes no part: neither is it drawn, nor does it count.
 
 Percentiles of few draws are too narrow: by sqrt((n - 1) / n), and by the normal distribution in the
 place of Student's. They are widened by both (the expanded percentile interval; Hesterberg 2015,
@@ -12,6 +13,7 @@ place of Student's. They are widened by both (the expanded percentile interval; 
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -36,7 +38,7 @@ class Interval:
 
 
 class CrossedBootstrap:
-    """The same draws of contents and styles for every number, so that differences are paired.
+    """The same draws for every number of the same pairs, so that differences are paired.
 
     Args:
       contents, styles: how many pictures there are on each side.
@@ -49,10 +51,7 @@ class CrossedBootstrap:
         self, contents: int, styles: int, *, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
     ):
         self.shape = (contents, styles)
-        rng = np.random.default_rng(seed)
-        # How often each picture was drawn, [R, n]; a side of one picture varies not at all.
-        self._weights = [rng.multinomial(n, np.full(n, 1 / n), draws) for n in self.shape]
-        self._tail = _tail([n for n in self.shape if n > 1], level)
+        self._draws, self._level, self._seed = draws, level, seed
 
     def interval(self, values: np.ndarray) -> Interval:
         """Of the mean of values [contents, styles]; those that are NaN are not there.
@@ -65,22 +64,30 @@ class CrossedBootstrap:
         known = np.isfinite(values)
         if not known.any():
             return Interval(math.nan)
+        there = np.ix_(known.any(1), known.any(0))
+        values, known = values[there], known[there]
         mean = float(values[known].mean())
-        if max(self.shape) == 1:
+        if max(values.shape) == 1:
             return Interval(mean)
+        weights = _weights(values.shape, self._draws, self._seed)
         sums, counts = (
-            np.einsum("rc,cs,rs->r", self._weights[0], x, self._weights[1], optimize=True)
+            np.einsum("rc,cs,rs->r", weights[0], x, weights[1], optimize=True)
             for x in (np.where(known, values, 0.0), known.astype(float))
         )
         means = sums[counts > 0] / counts[counts > 0]
-        low, high = np.quantile(means, [self._tail, 1 - self._tail])
+        tail = _tail(min(n for n in values.shape if n > 1), self._level)
+        low, high = np.quantile(means, [tail, 1 - tail])
         return Interval(mean, float(low), float(high))
 
 
-def _tail(counts: list[int], level: float) -> float:
+@functools.lru_cache(maxsize=8)  # a table asks for the same many times
+def _weights(shape: tuple[int, int], draws: int, seed: int) -> list[np.ndarray]:
+    """How often each picture was drawn, [R, n]; a side of one picture varies not at all."""
+    rng = np.random.default_rng(seed)
+    return [rng.multinomial(n, np.full(n, 1 / n), draws) for n in shape]
+
+
+def _tail(n: int, level: float) -> float:
     """Share of the draws beyond each end of the expanded interval."""
-    if not counts:
-        return 0.5
-    n = min(counts)
     quantile = math.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1)
     return float(stats.norm.cdf(quantile))

@@ -106,7 +106,7 @@ def evaluate_pairs(
     warnings: list[str] = []
     # What the model sees of a style is what its losses are measured against, and is drawn.
     painted = [
-        Named(style.name, engine.prepare_style(style.image))
+        dataclasses.replace(style, image=engine.prepare_style(style.image))
         for style in read_images(styles, size, warnings.append)
     ]
     keys = [_key(style) for style in painted]
@@ -235,8 +235,8 @@ class _Work:
 
 
 def read_by(engine: Engine, style: Named) -> np.ndarray | str:
-    """What the engine encodes of a style: its picture, or its name where the model knows it."""
-    return style.name if engine.styles else style.image
+    """What the engine encodes of a style: its picture, or, of a known one, its file's name."""
+    return (style.stem or style.name) if engine.styles else style.image
 
 
 def _key(style: Named) -> list:

@@ -17,10 +17,14 @@ from din_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A picture with a name that no other of its side has, whatever the file system's case."""
+    """A picture with a name that no other of its side has, whatever the file system's case.
+
+    `stem` is what its file is called, by which models know their styles; "" if it has no file.
+    """
 
     name: str
     image: np.ndarray
+    stem: str = ""
 
 
 def find_images(path: str | Path, what: str) -> list[Path]:
@@ -63,7 +67,7 @@ def read_images(
             bad.append((path, str(error)))
             continue
         given += 1
-        yield Named(name, image)
+        yield Named(name, image, path.stem)
     tell_bad(bad, len(paths), warn)
 
 

@@ -95,10 +95,15 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A program's line: an interval for each column, and of the difference to the first one."""
+    """A program's line: an interval for each column, and of the difference to the first one.
+
+    `pairs` are those that all programs have; `contents` and `styles` of them are different.
+    """
 
     program: Program
     pairs: int
+    contents: int
+    styles: int
     means: Mapping[str, Interval]
     differences: Mapping[str, Interval]
 
@@ -115,6 +120,7 @@ def summarize(programs: Sequence[Program], *, draws: int = 2000, seed: int = 0) 
     shared = np.all([np.isfinite(x.numbers["content_loss"]) for x in programs], 0)
     if not shared.any():
         raise ValueError("A table needs a pair that all programs have painted.")
+    counts = int(shared.sum()), int(shared.any(1).sum()), int(shared.any(0).sum())
     bootstrap = CrossedBootstrap(*shared.shape, draws=draws, seed=seed)
     first, rows = programs[0], []
     for program in programs:
@@ -124,7 +130,7 @@ def summarize(programs: Sequence[Program], *, draws: int = 2000, seed: int = 0) 
             means[name] = bootstrap.interval(values)
             if program is not first:
                 differences[name] = bootstrap.interval(values - first.numbers[name])
-        rows.append(Row(program, int(shared.sum()), means, differences))
+        rows.append(Row(program, *counts, means, differences))
     return rows
 
 
@@ -182,14 +188,14 @@ def cells_of(row: Row, names: Sequence[str], whole: Sequence[str]) -> list[str]:
 
 def legend(rows: Sequence[Row]) -> list[str]:
     """What the numbers are, one sentence each."""
-    contents, styles = rows[0].program.numbers["content_loss"].shape
     sentences = [
         f"{COLUMNS[name].title}: {COLUMNS[name].meaning}; {COLUMNS[name].better} is closer."
         for name in used_columns(rows)
     ]
     sentences.append(
         f"In parentheses: {100 * LEVEL:.0f} % intervals over other contents and styles of the kind "
-        f"(crossed bootstrap of {contents} contents and {styles} styles, {rows[0].pairs} pairs)."
+        f"(crossed bootstrap of {rows[0].contents} contents and {rows[0].styles} styles, "
+        f"{rows[0].pairs} pairs)."
     )
     if any(math.isfinite(row.program.seconds) for row in rows):
         sentences.append(

@@ -88,6 +88,10 @@ def run(flags: argparse.Namespace) -> None:
     contents = find_images(flags.content, "content")
     styles = find_images(flags.style, "style")
     grids = {name: find_pairs(path, contents, styles, pattern) for name, path in folders.items()}
+    # What is no picture is left out of all, before anything is painted.
+    rows, columns = (usable(paths, flags.size) for paths in (contents, styles))
+    contents, styles = [contents[i] for i in rows], [styles[j] for j in columns]
+    grids = {name: [[grid[i][j] for j in columns] for i in rows] for name, grid in grids.items()}
     loss = LossConfig(network="random" if flags.random else "vgg19")
     vgg = vgg19_of(Config(loss=loss), STYLE_LAYERS, flags.vgg)
     with Outputs(flags.output) as outputs:
@@ -107,6 +111,17 @@ def run(flags: argparse.Namespace) -> None:
             outputs.write(name, "", text.encode())
     print(tables["table.md"])
     print(", ".join(str(outputs.folder / name) for name in FILES))
+
+
+def usable(paths: Sequence[Path], size: int) -> list[int]:
+    """Places of the files that are pictures; the others are told once."""
+    from din_jax.evaluation.pictures import names_of, read_images
+
+    def warn(line: str):
+        print(line, file=sys.stderr)
+
+    used = {picture.name for picture in read_images(paths, size, warn)}
+    return [i for i, name in enumerate(names_of(paths)) if name in used]
 
 
 def paint(

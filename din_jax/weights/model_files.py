@@ -1,7 +1,8 @@
 """The file of a model: what is in its metadata, and which arrays belong to its config.
 
 Safetensors: arrays under dotted names (`params.encoder.conv.conv.kernel`), and in the metadata the
-whole config, a card of facts about the model, and a digest of the arrays.
+whole config, a card of facts about the model, and a digest of the arrays. Names of known styles may
+be many more than a header has room for: they are texts of their own beside the arrays.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import numpy as np
 
 from din_jax.config import Config
 from din_jax.weights.checked import Expected, read_checked
-from din_jax.weights.containers import safetensors_entries
+from din_jax.weights.containers import Entry, safetensors_entries
 from din_jax.weights.errors import one_line
 from din_jax.weights.opening import refusing
 from din_jax.weights.runs import ModelError
@@ -24,6 +25,10 @@ from din_jax.weights.torch_names import model_shapes
 
 FORMAT = "din_jax model 1"
 LONGEST_TEXT = 1 << 16  # characters of the config or the card
+# Lists of the config that are stored as UTF-8, uint8 [N], a name a line; before they were in it.
+NAMES = ("model.styles", "train.only_styles")
+MOST_NAMES = 1 << 16  # that a config admits, ...
+LONGEST_NAMES = MOST_NAMES << 8  # ... and bytes of as many names of files
 Flat = dict[str, np.ndarray]
 
 
@@ -55,7 +60,7 @@ def read_file(path: Path) -> tuple[Config, Flat, dict]:
                 "program exported, or the directory of a run."
             )
         try:
-            config, card = read_metadata(metadata)
+            config, card = read_metadata(metadata, entries)
             # Every block takes time to build; in a file that has it, it is eight arrays or more.
             if config.model.network != "vgg19" and 8 * config.model.residuals > len(entries):
                 raise ValueError(f"it holds no {config.model.residuals} residual blocks")
@@ -74,15 +79,35 @@ def read_file(path: Path) -> tuple[Config, Flat, dict]:
     return config, arrays, card
 
 
-def read_metadata(metadata: Mapping[str, str]) -> tuple[Config, dict]:
+def names_apart(config: Config) -> tuple[dict[str, Any], Flat]:
+    """The settings for the metadata, without the lists of `NAMES`, and the texts of these."""
+    values, texts = config.to_dict(), {}
+    for place in NAMES:
+        section, field = place.split(".")
+        if values[section][field]:
+            text = "\n".join(values[section].pop(field)).encode("utf-8", "surrogatepass")
+            texts[place] = np.frombuffer(text, np.uint8)
+    return values, texts
+
+
+def read_metadata(metadata: Mapping[str, str], entries: dict[str, Entry]) -> tuple[Config, dict]:
     """The settings, held to the same rules as any config, and the card.
+
+    Args:
+      metadata: of the file.
+      entries: its arrays; those of `NAMES` are taken out.
 
     Raises:
       KeyError, TypeError, ValueError, ...: one is missing or no good.
     """
     if max(len(metadata["config"]), len(metadata["card"])) > LONGEST_TEXT:
         raise ValueError(f"longer than {LONGEST_TEXT} characters")
-    config = Config.from_dict(json.loads(metadata["config"]))
+    values = json.loads(metadata["config"])
+    for place in NAMES:
+        if place in entries:
+            section, field = place.split(".")
+            values[section][field] = _names(place, entries.pop(place))
+    config = Config.from_dict(values)
     card = json.loads(metadata["card"])
     step = card.get("step")
     if not (step is None or type(step) is int and 0 <= step < 1 << 62):
@@ -91,6 +116,13 @@ def read_metadata(metadata: Mapping[str, str]) -> tuple[Config, dict]:
         raise ValueError("the card is nested too deep")
     # Whoever made the file does not choose which files are opened here.
     return without_paths(config), card
+
+
+def _names(place: str, entry: Entry) -> list[str]:
+    if entry.dtype != "uint8" or len(entry.shape) != 1 or entry.shape[0] > LONGEST_NAMES:
+        raise ValueError(f"its {place} is no text of at most {LONGEST_NAMES} bytes")
+    text = entry.read().tobytes().decode("utf-8", "surrogatepass")
+    return text.split("\n", MOST_NAMES)  # one too many is refused with the config
 
 
 def _is_flat(value: Any, levels: int) -> bool:

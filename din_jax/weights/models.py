@@ -26,7 +26,15 @@ from din_jax.weights.choose import vgg19_of
 from din_jax.weights.containers import entry_of
 from din_jax.weights.errors import listed, one_line
 from din_jax.weights.included import find_model
-from din_jax.weights.model_files import FORMAT, Flat, digest, no_fit, read_file, read_metadata
+from din_jax.weights.model_files import (
+    FORMAT,
+    Flat,
+    digest,
+    names_apart,
+    no_fit,
+    read_file,
+    read_metadata,
+)
 from din_jax.weights.runs import ModelError, choose_step, flatten, read_checkpoint, read_config
 from din_jax.weights.vgg19 import VGGWeights
 
@@ -97,7 +105,7 @@ def save_model(
 
     Raises:
       ModelError: another suffix or dtype, a number that is not finite (in that dtype) or beyond
-        `checked.LARGEST`, or a card beyond 64 kB or eight levels.
+        `checked.LARGEST`, a card beyond 64 kB or eight levels, or names of styles beyond 16 MB.
     """
     path = Path(path)
     if path.suffix != ".safetensors" or dtype not in DTYPES:
@@ -114,20 +122,23 @@ def save_model(
             f"of {listed(wrong)} are not; save a checkpoint from before training diverged, or as "
             "float32."
         )
+    settings, names = names_apart(config)
     metadata = {
         "format": FORMAT,
-        "config": json.dumps(config.to_dict()),
+        "config": json.dumps(settings),
         "card": json.dumps(dict(card or {})),
         "sha256": digest(arrays),
     }
     try:
-        read_metadata(metadata)  # what is written can be read
+        # What is written can be read.
+        read_metadata(metadata, {name: entry_of(text) for name, text in names.items()})
     except (ValueError, AttributeError, RecursionError) as error:
         raise ModelError(
-            f"the card of a model must be a short table ({one_line(error)}); leave something out."
+            "the config and the card of a model must be short tables "
+            f"({one_line(error)}); leave something out."
         ) from error
     # Not by safetensors' save_file, which makes files that only their owner can read.
-    return write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
+    return write_atomically(path, safetensors.numpy.save(arrays | names, metadata=metadata))
 
 
 def load_model(

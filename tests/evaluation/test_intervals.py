@@ -58,6 +58,18 @@ def test_the_mean_is_of_what_is_there_and_a_single_side_does_not_vary():
         CrossedBootstrap(2, 2).interval(np.zeros((2, 3)))
 
 
+def test_pictures_without_a_pair_take_no_part():
+    """Whatever the grid, it is as if they had never been given."""
+    values = np.full((30, 20), np.nan)
+    values[4, 7] = 0.5
+    alone = CrossedBootstrap(30, 20).interval(values)
+    assert alone.mean == 0.5 and math.isnan(alone.high) and not alone.excludes_zero
+    values[[4, 9, 20], [7, 2, 11]] = 0.5, 0.7, 0.9  # one content for each of three styles
+    few = np.full((3, 3), np.nan)
+    few[[0, 1, 2], [1, 0, 2]] = 0.5, 0.7, 0.9
+    assert CrossedBootstrap(30, 20).interval(values) == CrossedBootstrap(3, 3).interval(few)
+
+
 def test_the_same_seed_gives_the_same_interval_and_differences_are_paired():
     rng = np.random.default_rng(2)
     hard = drawn(rng, 12, 9, 2, 2, 0.1)

@@ -112,6 +112,22 @@ def test_bad_pictures_are_skipped_with_one_counted_warning(engine, pictures, tmp
     assert np.isnan(report.spread)
 
 
+def test_a_model_with_a_table_is_asked_for_its_styles_by_their_files_names(
+    engine, pictures, tmp_path
+):
+    """Whatever they are called, and as they are called: what outputs are called differs."""
+    stems = ["x" * 120, "is it?", " a  wave. ", "wave", "Wave"]
+    engine.styles, asked = tuple(stems), []
+    plain = engine.encode_style
+    engine.encode_style = lambda styles: plain(asked.extend(styles) or styles)
+    contents = pictures("contents", "a.png")
+    styles = pictures("styles", *(f"{stem}.png" for stem in stems))
+    paths = find_images(styles, "style")
+    report = evaluate_pairs(engine, find_images(contents, "content"), paths, tmp_path / "out")
+    assert asked == [path.stem for path in paths] and sorted(asked) == sorted(stems)
+    assert {f"a--{'x' * 100}.png", "a--is it_.png"} <= {path.name for path in report.files}
+
+
 def test_metrics_of_each_pair_stand_in_the_table(engine, pictures, tmp_path):
     contents = find_images(pictures("contents", "a.png", "b.png"), "content")
     styles = find_images(pictures("styles", "s.png", "t.png", "u.png"), "style")

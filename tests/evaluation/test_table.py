@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,21 @@ def test_what_is_not_there_is_none_and_what_is_there_twice_is_refused(sides, tmp
         find_pairs(folder, *sides)
 
 
+def test_a_picture_whose_name_is_that_of_two_pairs_is_refused(pictures):
+    folder = pictures("other", "cat_big_wave.png")
+    contents = [Path("cat.jpg"), Path("cat_big.jpg")]
+    styles = [Path("big_wave.jpg"), Path("wave.jpg")]
+    words = (
+        r"wave\.png' is named both as cat in the style of big_wave and as cat_big in the style of "
+        r"wave; rename it to CONTENT--STYLE, as cat_big--wave\.png, or"
+    )
+    with pytest.raises(UserError, match=words):
+        find_pairs(folder, contents, styles, "{content}_{style}")
+    (folder / "cat_big_wave.png").rename(folder / "cat_big--wave.png")
+    grid = find_pairs(folder, contents, styles, "{content}_{style}")
+    assert grid == [[None, None], [None, folder / "cat_big--wave.png"]]
+
+
 @pytest.mark.parametrize("bad", ["", "{content}", "{content}{style}{x}", "{content!r}{style}", "{"])
 def test_a_pattern_names_content_and_style_and_nothing_else(bad):
     with pytest.raises(UserError, match="--pattern must have {content} and {style}"):
@@ -121,6 +137,11 @@ def test_programs_are_compared_on_the_pairs_that_all_have():
     by = {(line["program"], line["number"]): line for line in lines}
     assert float(by["B", "ssim"]["difference_mean"]) == pytest.approx(0.5)
     assert by["A", "ssim"]["difference_mean"] == "" and by["A", "ssim"]["pairs"] == "11"
+    assert "bootstrap of 4 contents and 3 styles, 11 pairs" in text
+    # A single pair that both have leaves the difference open, and is told as what it is.
+    alone = program("A", 0.0, [(i, j) for i in range(4) for j in range(3) if (i, j) != (2, 1)])
+    text = markdown(summarize([alone, program("B", 0.5)]))
+    assert "| B | 0.5 |" in text and "bootstrap of 1 contents and 1 styles, 1 pairs" in text
     nothing = program("C", 0, [(i, j) for i in range(4) for j in range(3)])
     with pytest.raises(ValueError, match="that all programs have painted"):
         summarize([program("A", 0.0), nothing])
@@ -157,6 +178,31 @@ def test_a_model_and_a_folder_stand_in_one_table(
     capsys.readouterr()
     assert table.main(arguments) == 2
     assert "table.md' would be written over" in capsys.readouterr().err
+
+
+def test_what_is_no_picture_is_left_out_and_told_once(
+    narrow_vgg, sides, tmp_path, capsys, monkeypatch
+):
+    """A content and a style, in the middle of their sides; others' pictures of them too."""
+    monkeypatch.setattr("din_jax.weights.vgg19_of", lambda *_: narrow_vgg)
+    contents, styles = sides
+    folder = painted(tmp_path / "other", *sides)
+    for style in styles:
+        save_image(folder / f"b--{style.stem}.png", load_image(contents[0]))
+    for name in ("contents/b.png", "styles/sa.png"):
+        (tmp_path / name).write_bytes(b"none")
+    out = tmp_path / "out"
+    arguments = [
+        f"--outputs=theirs={folder}", f"--content={contents[0].parent}",
+        f"--style={styles[0].parent}", f"--output={out}", "--size=32", "--draws=200", "--random",
+    ]  # fmt: skip
+    assert table.main(arguments) == 0
+    said = capsys.readouterr().err
+    assert said.count("warning:") == 2 and "skipped 1 of 4 pictures: " in said
+    assert "b.png'" in said and "skipped 1 of 3 pictures: " in said and "sa.png'" in said
+    lines = list(csv.DictReader((out / "pairs.csv").read_text().splitlines()))
+    found = {(line["content"], line["style"]) for line in lines if line["content_loss"]}
+    assert len(lines) == 6 and found == {(c.stem, s.stem) for c in contents for s in styles}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,13 @@ import pytest
 
 from din_jax.config import Config
 from din_jax.errors import UserError
+from din_jax.models.vgg import conv_shapes, vgg_features
+from din_jax.ops.preprocessing import CAFFE
 from din_jax.ops.resizing import shrink
 from din_jax.training.feed import with_own_styles
+from din_jax.vgg_layout import LAYERS, smallest_side
+
+DEEP = ("relu1_1", "relu5_1")
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +74,35 @@ def test_targets_of_contents_as_their_own_styles_have_both_sizes(parts, objectiv
 def test_what_leaves_too_little_for_vgg_is_a_sentence(changed):
     with pytest.raises(UserError, match=r"config\.loss\.shrink=4 leaves 12 px .*crop=48"):
         changed(Config(), data={"crop": 48}, loss={"shrink": (4,)})
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_smallest_side_is_what_a_layer_can_be_read_of(layer):
+    params = {
+        name: {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[3:])}
+        for name, shape in conv_shapes().items()
+    }
+
+    def read(side):
+        x = jnp.zeros((1, side, side, 3))
+        return jax.eval_shape(lambda x: vgg_features(params, CAFFE, x, [layer]), x)[layer]
+
+    side = smallest_side(layer)
+    assert read(side).shape[1:3] == (2, 2)
+    with pytest.raises(ValueError, match="needs a map larger"):
+        read(side - 1)
+
+
+def test_layers_beyond_relu4_1_need_larger_pictures(changed):
+    deep = {"content_layers": ("relu5_1",), "shrink": (2,)}
+    words = r"config\.loss\.shrink=2 leaves 24 px .*crop=48, but VGG-19 to relu5_1 needs 32\.$"
+    with pytest.raises(UserError, match=words):
+        changed(Config(), data={"crop": 48}, loss=deep)
+    changed(Config(), data={"crop": 64}, loss=deep)
+    # No content layer is read of a style.
+    changed(Config(), data={"crop": 64, "style_crop": 32}, loss=deep)
+    with pytest.raises(UserError, match=r"=2 leaves 16 px of config\.data\.style_crop=32, but"):
+        changed(Config(), data={"crop": 64, "style_crop": 32}, loss=deep | {"style_layers": DEEP})
+    vgg = {"network": "vgg19", "levels": 1, "code": "adain", "style_encoder": "content"}
+    with pytest.raises(UserError, match=r"data\.crop must be at least 32 for VGG-19 to relu5_2"):
+        changed(Config(), model=vgg, data={"crop": 24}, loss={"content_layers": ("relu5_2",)})

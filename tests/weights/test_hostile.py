@@ -377,6 +377,24 @@ def test_bad_metadata_in_a_model_file(tmp_path, numbers, metadata):
     refusal(load_model, model_file(tmp_path, numbers, **metadata))
 
 
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (np.zeros(3, np.float32), "is no text"),
+        (np.zeros((1, 3), np.uint8), "is no text"),
+        (np.zeros((1 << 24) + 1, np.uint8), "is no text of at most 16777216 bytes"),
+        (np.full(3, 255, np.uint8), "utf-8"),
+        (np.full(1 << 18, ord("\n"), np.uint8), "must list 0 to 65536 values, not 65537"),
+        (np.full(3, ord("\a"), np.uint8), "must be one line"),
+        (np.full(3, ord("a"), np.uint8), "rows of the table of code='cin'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_names_of_styles_in_a_model_file_are_held_to_the_rules(tmp_path, numbers, text, says):
+    path = model_file(tmp_path, numbers | {"model.styles": text})
+    assert says in refusal(load_model, path, megabytes=16)
+
+
 def test_a_path_in_a_model_file_is_not_opened(tmp_path, numbers):
     bait = tmp_path / "bait"
     config = settings(

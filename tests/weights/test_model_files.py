@@ -12,6 +12,7 @@ from din_jax.config import Config
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.vgg import Frozen, conv_shapes, layers_up_to
 from din_jax.ops.preprocessing import CAFFE
+from din_jax.weights.model_files import digest
 from din_jax.weights.models import ModelError, build_model, load_model, save_model
 from din_jax.weights.vgg19 import VGGWeights, save_vgg19
 
@@ -127,6 +128,29 @@ def test_float16_file_is_half_the_size_and_within_half_precision(tmp_path, confi
         assert value.dtype == np.float32
         expected = dict(flatten(variables))[name]
         np.testing.assert_allclose(value, expected, rtol=2**-11, atol=2**-24)
+
+
+def test_as_many_known_styles_are_saved_as_a_config_admits(tmp_path):
+    """Their names do not fit a header, also those of which some alone were trained."""
+    styles = [f"Étude {i} after a painting whose title is long\udcff" for i in range(65_536)]
+    table = {"code": "cin", "style_encoder": "none", "styles": styles}
+    config = Config.from_dict({"model": {**TINY, **table}, "train": {"only_styles": styles[7:]}})
+    variables = random_variables(config)
+    path = save_model(tmp_path / "m.safetensors", config, variables, dtype="float32")
+    loaded = load_model(path)
+    assert loaded.config == config and loaded.fingerprint == digest(dict(flatten(variables)))
+    assert numbers_of(loaded.model).keys() == dict(flatten(variables)).keys()
+
+
+def test_a_file_whose_names_of_styles_are_in_its_config_still_loads(tmp_path):
+    config = make_config(code="cin", style_encoder="none", styles=["waves", "glass"])
+    path = save_model(tmp_path / "m.safetensors", config, random_variables(config))
+    arrays = safetensors.numpy.load_file(path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() | {"config": json.dumps(config.to_dict())}
+    assert arrays.pop("model.styles").tobytes() == b"waves\nglass"
+    safetensors.numpy.save_file(arrays, path, metadata=metadata)
+    assert load_model(path).config == config
 
 
 def test_run_directory_gives_newest_named_and_best_checkpoint(tmp_path, config, variables):
