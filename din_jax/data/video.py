@@ -79,6 +79,7 @@ class VideoReader:
 
     Attributes:
       size: (width, height) in px, upright.
+      aspect: width by height of a pixel, upright; None where the file does not say.
       clock: seconds of a unit of time.
       rate: frames a second, on average.
       frames: how many there are, as the file says or by its length; 0 where neither is known.
@@ -129,8 +130,11 @@ class VideoReader:
         self._packets = self._container.demux([stream, *self.sounds])
         self._ready: list[Frame | Any] = []
         self._next_time = 0
+        self._turned = False
         first = self._peek()
         self.size = first.picture.shape[1], first.picture.shape[0]
+        aspect = stream.sample_aspect_ratio or None  # 0: unknown
+        self.aspect = 1 / aspect if aspect and self._turned else aspect
 
     def _peek(self) -> Frame:
         """The first frame; it is given by `__iter__` as if it had not been looked at."""
@@ -169,8 +173,9 @@ class VideoReader:
         rgb = frame.reformat(
             format="rgb24", src_colorspace=matrix, interpolation=_interpolation(self._av)
         ).to_ndarray()
-        # The angle by which it is shown turned, counterclockwise.
-        return Frame(np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90))), time)
+        quarters = round(frame.rotation / 90)  # by which it is shown turned, counterclockwise
+        self._turned = bool(quarters % 2)
+        return Frame(np.ascontiguousarray(np.rot90(rgb, quarters)), time)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -194,7 +199,7 @@ class VideoReader:
 
 
 class VideoWriter:
-    """A video with the frame times, the colors and the sound of another.
+    """A video with the frame times, the shape of pixels, the colors and the sound of another.
 
     H.264 where FFmpeg has it, else MPEG-4 part 2, both yuv420p: of odd sides the last row or column
     is left out.
@@ -225,6 +230,8 @@ class VideoWriter:
         context.options = {"crf": "18"} if codec == "libx264" else {"q": "2"}
         context.color_primaries, context.color_trc, context.colorspace = source.colors
         context.color_range = _LIMITED
+        if source.aspect is not None:
+            context.sample_aspect_ratio = source.aspect
         self._matrix = _matrix(av, source.colors)
         self._last = None
         try:

@@ -25,7 +25,8 @@ from din_jax.weights.torch_names import model_shapes
 
 FORMAT = "din_jax model 1"
 LONGEST_TEXT = 1 << 16  # characters of the config or the card
-# Lists of the config that are stored as UTF-8, uint8 [N], a name a line; before they were in it.
+# Lists of the config that are stored as UTF-8, uint8 [N], the byte 0 between names, which no file's
+# name has; before, they were in it.
 NAMES = ("model.styles", "train.only_styles")
 MOST_NAMES = 1 << 16  # that a config admits, ...
 LONGEST_NAMES = MOST_NAMES << 8  # ... and bytes of as many names of files
@@ -85,7 +86,7 @@ def names_apart(config: Config) -> tuple[dict[str, Any], Flat]:
     for place in NAMES:
         section, field = place.split(".")
         if values[section][field]:
-            text = "\n".join(values[section].pop(field)).encode("utf-8", "surrogatepass")
+            text = "\0".join(values[section].pop(field)).encode("utf-8", "surrogatepass")
             texts[place] = np.frombuffer(text, np.uint8)
     return values, texts
 
@@ -122,7 +123,7 @@ def _names(place: str, entry: Entry) -> list[str]:
     if entry.dtype != "uint8" or len(entry.shape) != 1 or entry.shape[0] > LONGEST_NAMES:
         raise ValueError(f"its {place} is no text of at most {LONGEST_NAMES} bytes")
     text = entry.read().tobytes().decode("utf-8", "surrogatepass")
-    return text.split("\n", MOST_NAMES)  # one too many is refused with the config
+    return text.split("\0", MOST_NAMES)  # one too many is refused with the config
 
 
 def _is_flat(value: Any, levels: int) -> bool:

@@ -21,7 +21,9 @@ def drawn_frame(i, height=48, width=64):
     return frame
 
 
-def write_clip(path, *, times=TIMES, size=(48, 64), sound="aac", rotation=0, codec="libx264"):
+def write_clip(
+    path, *, times=TIMES, size=(48, 64), sound="aac", rotation=0, codec="libx264", aspect=None
+):
     """A clip with a frame at each of the times, and as much sound."""
     import av
 
@@ -30,6 +32,8 @@ def write_clip(path, *, times=TIMES, size=(48, 64), sound="aac", rotation=0, cod
         video.height, video.width, video.pix_fmt = *size, "yuv420p"
         video.codec_context.time_base = CLOCK if codec == "libx264" else Fraction(1, 25)
         video.codec_context.options = {"crf": "4"}
+        if aspect:
+            video.codec_context.sample_aspect_ratio = aspect
         if rotation:
             video.set_display_rotation(rotation)
         audio = out.add_stream(sound, rate=44100, layout="mono") if sound else None

@@ -384,7 +384,7 @@ def test_bad_metadata_in_a_model_file(tmp_path, numbers, metadata):
         (np.zeros((1, 3), np.uint8), "is no text"),
         (np.zeros((1 << 24) + 1, np.uint8), "is no text of at most 16777216 bytes"),
         (np.full(3, 255, np.uint8), "utf-8"),
-        (np.full(1 << 18, ord("\n"), np.uint8), "must list 0 to 65536 values, not 65537"),
+        (np.full(1 << 18, 0, np.uint8), "must list 0 to 65536 values, not 65537"),
         (np.full(3, ord("\a"), np.uint8), "must be one line"),
         (np.full(3, ord("a"), np.uint8), "rows of the table of code='cin'"),
     ],
