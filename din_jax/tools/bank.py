@@ -2,7 +2,7 @@
 
     din-jax bank list                                       the styles that come with the program
     din-jax bank add paintings/ waves.jpg --bank mine.safetensors
-    din-jax bank add waves.jpg --tune 60 --content photos/ --bank mine.safetensors
+    din-jax bank add waves.jpg --tune 200 --content photos/ --bank mine.safetensors
     din-jax bank search glass --bank mine.safetensors
     din-jax bank remove waves --bank mine.safetensors
     din-jax bank export mosaic --output some.safetensors    or a folder, for their thumbnails

@@ -7,7 +7,7 @@ din-jax stylize 'photos/**/*.jpg' --style paintings --each  every content in eve
 din-jax stylize photo.jpg --style a.jpg b.jpg --weights 2 1 a mixture
 din-jax stylize photo.jpg --style a.jpg b.jpg --mask m.png  a where the mask is white, else b
 din-jax stylize photo.jpg --style a.jpg --strength 0.6 --color luminance
-din-jax stylize photo.jpg --style a.jpg --tune 60           closer to a.jpg, in a minute or two
+din-jax stylize photo.jpg --style a.jpg --tune 80           closer to a.jpg, in a minute
 din-jax stylize clip.mp4 --style a.jpg --steady 0.5         a video, its sound copied
 cat photo.jpg | din-jax stylize - --style a.jpg -o - > painted.png
 
@@ -65,8 +65,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "grow with it; default: as in training; 0: their own")
     add("--seamless", action="store_true", help="results tile the plane without a seam")
     add("--tune", type=int, default=0, metavar="STEPS", help="of gradient descent, by which the "
-        "code of each style is fitted to it on crops of CONTENT (of a video its first frame); 60 "
-        "are good; needs VGG-19. For styles to use again: din-jax bank add --tune")
+        "code of each style is fitted to it on crops of CONTENT (of a video its first frame); 80 "
+        "are good, 200 better; needs VGG-19. For styles to use again: din-jax bank add --tune")
     add("--steady", type=float, default=0.0, metavar="SECONDS", help="of videos, against "
         "flicker: average what stands still, and what frames are normalized by, over so long")
     group = parser.add_argument_group("what with")

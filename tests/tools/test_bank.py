@@ -180,7 +180,7 @@ def test_drawn_styles_are_called_as_their_kinds(model, tmp_path, capsys):
 
 def test_the_included_bank_is_of_the_included_model():
     """After a new model (photographs: ../shared/data/content):
-    python -m din_jax.tools.bank draw --replace --tune 60 --content PHOTOS
+    python -m din_jax.tools.bank draw --replace --tune 200 --content PHOTOS
         --bank din_jax/assets/styles.safetensors"""
     bank = StyleBank.load(INCLUDED_BANK)
     loaded = load_model(ASSETS / f"{INCLUDED}.safetensors", encoder=False)
