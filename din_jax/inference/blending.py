@@ -87,13 +87,13 @@ def paint_regions(
         held = shares.sum(0)
         shares = np.concatenate([shares[:-1], shares[-1:] + (1 - held)])
         regions = split_by_level(shares, dict.fromkeys(strengths, 1.0))
-        painted = _painted(engine, content, visible, regions, codes, None, options)
+        painted = _painted(engine, content, visible, *regions, codes, None, options)
         return _faded([content], [painted], strengths, held)[0]
-    regions = split_by_level(shares, strengths)
+    numbers, masks = split_by_level(shares, strengths)
     own = None
-    if any(set(strengths) - reached for _, reached, _ in regions):
+    if None in numbers:
         own = own_code(engine, [content], [visible], codes[0], options)
-    return _painted(engine, content, visible, regions, codes, own, options)
+    return _painted(engine, content, visible, numbers, masks, codes, own, options)
 
 
 def own_code(
@@ -173,31 +173,29 @@ def _statistics(engine, content, visible: Visible, code, options: Options):
     return {level: moments[0] for level, moments in found.items()}
 
 
-def _painted(engine, content, visible, regions, codes, own, options: Options) -> np.ndarray:
+def _painted(
+    engine, content, visible, numbers, masks, codes, own, options: Options
+) -> np.ndarray:
     """Regions of `split_by_level`."""
-    levels = engine.loaded.model.levels
-    mixed = [
-        {level: codes[number][level] if level in reached else own[level] for level in levels}
-        for number, reached, _ in regions
-    ]
-    if len(regions) == 1:  # whose mask is 1 everywhere
+    mixed = tuple(own if number is None else codes[number] for number in numbers)
+    if len(mixed) == 1:  # whose mask is 1 everywhere
         return _whole(engine, [content], [visible], mixed[0], options)[0]
-    masks = [mask for *_, mask in regions]
-    mixture = Regions(tuple(mixed), np.stack(masks)[:, None])
+    mixture = Regions(mixed, {level: part[:, None] for level, part in masks.items()})
     if own is None and visible is None:
         return engine.stylize([content], mixture, **options)[0]
     seen = mixture
     if visible is not None:  # what is hidden is a region that none is normalized by
-        parts = [*(mask * visible for mask in masks), 1 - visible]
-        seen = Regions((*mixed, mixed[0]), np.stack(parts)[:, None])
+        parts = {id(x): np.concatenate([x * visible, 1 - visible[None]]) for x in masks.values()}
+        seen = Regions(
+            (*mixed, mixed[0]), {level: parts[id(x)][:, None] for level, x in masks.items()}
+        )
     (statistics,) = engine.statistics([content], seen, **options)
     whole = {} if own is None else _statistics(engine, content, visible, own, options)
     statistics = {
         level: tuple(
-            statistics[level][i] if level in reached else whole[level]
-            for i, (_, reached, _) in enumerate(regions)
+            whole[level] if number is None else found[i] for i, number in enumerate(numbers)
         )
-        for level in levels
+        for level, found in statistics.items()
     }
     return engine.stylize([content], mixture, statistics=[statistics], **options)[0]
 

@@ -1,6 +1,6 @@
 """Style codes, and mixtures of them, of several pictures: checked, counted, chosen, joined."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 from din_jax.config import ModelConfig
 from din_jax.errors import UserError
 from din_jax.layers.codes import StyleCode
-from din_jax.layers.mixtures import Blend, Mixture, Regions
+from din_jax.layers.mixtures import Blend, Mixture, Regions, each_mask
 from din_jax.models.network import StylizationNetwork
 from din_jax.models.style_encoders import FEATURE_CHANNELS
 
@@ -32,7 +32,8 @@ def take_codes(code: Mixture, indices: Sequence[int] | np.ndarray) -> Mixture:
         weights = code.weights if code.weights.ndim == 1 else pick(code.weights, 1)
         return Blend(tuple(take_codes(each, chosen) for each in code.codes), weights)
     if isinstance(code, Regions):
-        return Regions(tuple(take_codes(each, chosen) for each in code.codes), pick(code.masks, 1))
+        codes = tuple(take_codes(each, chosen) for each in code.codes)
+        return Regions(codes, each_mask(lambda masks: pick(masks, 1), code.masks))
     return jax.tree.map(pick, code)
 
 
@@ -78,7 +79,7 @@ def _counts(code: Mixture) -> Iterator[int]:
         for each in code.codes:
             yield from _counts(each)
         if isinstance(code, Regions):
-            yield np.shape(code.masks)[1]
+            yield from jax.tree.leaves(each_mask(lambda masks: np.shape(masks)[1], code.masks))
         elif np.ndim(code.weights) == 2:
             yield np.shape(code.weights)[1]
     else:
@@ -92,7 +93,11 @@ def _checked(code: Mixture, levels: Sequence[str]) -> Mixture:
             raise UserError("masks hold styles or blends of them, not masks again: multiply masks.")
         if isinstance(code, Blend):
             return Blend(codes, _weights(code.weights, len(codes)))
-        return Regions(codes, _masks(code.masks, len(codes)))
+        if isinstance(code.masks, Mapping) and set(code.masks) != set(levels):
+            raise UserError(
+                f"masks by level are of {', '.join(levels)}, not of {', '.join(code.masks)}."
+            )
+        return Regions(codes, each_mask(lambda masks: _masks(masks, len(codes)), code.masks))
     if not isinstance(code, dict) or set(code) != set(levels):
         found = ", ".join(map(str, code)) if isinstance(code, dict) else type(code).__name__
         raise UserError(

@@ -182,8 +182,13 @@ def fitted(
         return mixture._replace(codes=tuple(codes))
     if isinstance(mixture, Regions):
         codes = (fitted(code, frames, places, shape, scales) for code in mixture.codes)
-        last = np.moveaxis(mixture.masks, 0, -1)
-        masks = {name: np.moveaxis(maps(last, s), -1, 0) for name, s in scales.items()}
+        given = mixture.masks
+        if not isinstance(given, Mapping):
+            given = dict.fromkeys(scales, given)
+        masks = {
+            name: np.moveaxis(maps(np.moveaxis(given[name], 0, -1), scale), -1, 0)
+            for name, scale in scales.items()
+        }
         return Regions(tuple(codes), masks)
     return {
         name: MapCode(*(maps(x, scales[name]) for x in code)) if isinstance(code, MapCode) else code

@@ -108,30 +108,28 @@ def _resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def split_by_level(
     shares: np.ndarray, strengths: Mapping[str, float]
-) -> list[tuple[int | None, frozenset[str], np.ndarray]]:
+) -> tuple[list[int | None], dict[str, np.ndarray]]:
     """Regions that together give each style its share at every level, at that level's strength.
 
-    A region has one mask for all levels. Strengths that differ are laid one upon another: the
-    share up to the least strength is the style at every level; from there to the next one it is
-    the style where the strength reaches that far and the content's own code elsewhere; and so on.
+    The content's own code has the rest: at level l, with strength a_l, the mask of style s is
+    a_l share_s, and the content's 1 - a_l sum_s share_s.
 
     Args:
       shares: [S, H, W], their sum at most 1.
       strengths: by level, 0..1.
 
     Returns:
-      (number of the style, levels at which it is painted, mask [H, W]) of each region that is not
-      empty; the content's own, which is the rest, is (None, no level, mask), last.
+      The number of each region's style, of those that have a share anywhere, and None, last, if the
+      content's own has any; masks [R, H, W] by level, one array for all levels of one strength.
     """
-    regions, below = [], 0.0
-    for strength in sorted(set(strengths.values()) - {0.0}):
-        reached = frozenset(name for name, value in strengths.items() if value >= strength)
-        for number, share in enumerate(shares):
-            if share.any():
-                regions.append((number, reached, (strength - below) * share))
-        below = strength
-    rest = 1 - below * shares.sum(0)
+    painted = max(strengths.values()) > 0
+    numbers: list[int | None] = [i for i, share in enumerate(shares) if painted and share.any()]
+    rests = {a: np.clip(1 - a * shares.sum(0), 0, 1) for a in set(strengths.values())}
     # Rounding leaves a little everywhere, which is nobody's.
-    if rest.max() > 1e-3 or not regions:
-        regions.append((None, frozenset(), np.clip(rest, 0, 1)))
-    return regions
+    if max(rest.max() for rest in rests.values()) > 1e-3 or not numbers:
+        numbers.append(None)
+    masks = {
+        a: np.stack([rest if number is None else a * shares[number] for number in numbers])
+        for a, rest in rests.items()
+    }
+    return numbers, {level: masks[a] for level, a in strengths.items()}

@@ -9,7 +9,7 @@ at the cost of one style. Masks are not the same at every pixel: with them outpu
 Codes are those of a layer, or whole style codes, whose layers `at_level` picks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -41,6 +41,14 @@ class Regions(NamedTuple):
 
     codes: Sequence[Any]
     masks: Array | Mapping[str, Array]
+
+
+def each_mask(function: Callable[[Any], Any], masks: Any) -> Any:
+    """A function of masks, or of those of each level; of the same array it is called once."""
+    if not isinstance(masks, Mapping):
+        return function(masks)
+    found = {id(x): function(x) for x in {id(x): x for x in masks.values()}.values()}
+    return {level: found[id(x)] for level, x in masks.items()}
 
 
 LayerMixture = AnyCode | Blend | Regions

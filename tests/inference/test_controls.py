@@ -136,7 +136,7 @@ def test_strength_by_level(method, content, styles, plain):
     )
     result = paint(content, styles[0], levels=strengths)
     np.testing.assert_array_equal(paint(content, styles[0], levels=[0.5, 1, 0.25]), result)
-    # With masks the levels are laid one upon another as regions.
+    # With masks, by masks of each level.
     close(paint(content, styles[:1], masks=[np.ones((4, 4))], levels=[0.5, 1, 1]),
           paint(content, styles[0], levels={"level1": 0.5}))  # fmt: skip
     ends = (plain[0], paint(content, styles[0], strength=0))

@@ -74,13 +74,22 @@ def test_regions_give_each_level_its_strength():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet([1, 1, 1], (5, 7)).transpose(2, 0, 1)[:2].astype(np.float32)
     strengths = {"level1": 0.5, "level2": 1.0, "level3": 0.0}
-    regions = split_by_level(shares, strengths)
-    assert [number for number, *_ in regions] == [0, 1, 0, 1, None]
-    np.testing.assert_allclose(sum(mask for *_, mask in regions), 1, atol=1e-6)
+    numbers, masks = split_by_level(shares, strengths)
+    assert numbers == [0, 1, None] and set(masks) == set(strengths)
     for level, strength in strengths.items():
+        np.testing.assert_allclose(masks[level].sum(0), 1, atol=1e-6)
         for style in (0, 1):
-            painted = sum(m for n, reached, m in regions if n == style and level in reached)
-            np.testing.assert_allclose(painted, strength * shares[style], atol=1e-6)
+            np.testing.assert_allclose(masks[level][style], strength * shares[style], atol=1e-6)
+
+
+def test_what_has_no_share_is_no_region():
+    full = np.ones((2, 4, 5), np.float32) * np.array([1, 0], np.float32)[:, None, None]
+    assert split_by_level(full, {"level1": 1.0, "level2": 1.0})[0] == [0]
+    numbers, masks = split_by_level(full, {"level1": 1.0, "level2": 0.5, "level3": 0.5})
+    assert numbers == [0, None] and masks["level2"] is masks["level3"]
+    for shares, strength in ((0 * full, 1.0), (full, 0.0)):
+        numbers, masks = split_by_level(shares, {"level1": strength})
+        assert numbers == [None] and masks["level1"].min() == 1
 
 
 @pytest.mark.parametrize(
