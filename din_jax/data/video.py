@@ -129,8 +129,10 @@ class VideoReader:
         self.frames = stream.frames or round((length or 0) * self.rate)
         self._packets = self._container.demux([stream, *self.sounds])
         self._ready: list[Frame | Any] = []
+        # One for both who read: what a packet decodes to beside a first frame is still in it.
+        self._rest = self._parts()
         self._next_time = 0
-        self._turned = False
+        self._turned, self._decoded_size = False, (None, None)
         first = self._peek()
         self.size = first.picture.shape[1], first.picture.shape[0]
         aspect = stream.sample_aspect_ratio or None  # 0: unknown
@@ -139,7 +141,7 @@ class VideoReader:
     def _peek(self) -> Frame:
         """The first frame; it is given by `__iter__` as if it had not been looked at."""
         ready, held = [], 0
-        for part in self._parts():
+        for part in self._rest:
             ready.append(part)
             if isinstance(part, Frame):
                 self._ready = ready
@@ -154,7 +156,7 @@ class VideoReader:
         with self._told():
             yield from self._ready
             self._ready = []
-            yield from self._parts()
+            yield from self._rest
 
     def _parts(self) -> Iterator["Frame | Any"]:
         for packet in self._packets:
@@ -170,9 +172,11 @@ class VideoReader:
         time = self._next_time if frame.pts is None else frame.pts
         self._next_time = max(self._next_time, time) + max(1, round(1 / self.rate / self.clock))
         matrix = None if int(frame.colorspace) != _UNSPECIFIED else _matrix(self._av, self.colors)
+        width, height = self._decoded_size  # of the first, to which later ones are scaled
         rgb = frame.reformat(
-            format="rgb24", src_colorspace=matrix, interpolation=_interpolation(self._av)
+            width, height, "rgb24", src_colorspace=matrix, interpolation=_interpolation(self._av)
         ).to_ndarray()
+        self._decoded_size = rgb.shape[1::-1]
         quarters = round(frame.rotation / 90)  # by which it is shown turned, counterclockwise
         self._turned = bool(quarters % 2)
         return Frame(np.ascontiguousarray(np.rot90(rgb, quarters)), time)

@@ -49,6 +49,43 @@ def test_frames_times_and_sound_are_kept(tmp_path, name, kind):
             assert np.abs(before - after).max() < 1.5
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("threads", [1, 8])
+def test_short_videos_lose_no_frame(tmp_path, monkeypatch, count, threads):
+    """A decoder of many threads gives its first frames together, at the end of a short video."""
+    source = write_clip(tmp_path / "a.mp4", times=TIMES[:count], sound="")
+    opened = av.open
+
+    def of_threads(*args, **options):
+        container = opened(*args, **options)
+        if len(args) == 1:
+            container.streams.video[0].codec_context.thread_count = threads
+        return container
+
+    monkeypatch.setattr(av, "open", of_threads)
+    with VideoReader(source) as reader:
+        frames = [part.picture for part in reader]
+    assert len(frames) == count
+    for i, frame in enumerate(frames):
+        assert np.abs(frame.astype(int) - drawn_frame(i)).mean() < 4
+
+
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path, monkeypatch):
+    """As a stream may change its size: to what the file begins with, up and down."""
+    source = write_clip(tmp_path / "a.mp4", times=TIMES[:3], sound="")
+    for size in ((96, 128), (24, 32)):
+        with VideoReader(source) as reader:
+            (first, *_) = list(reader)
+            picture = np.repeat(np.repeat(drawn_frame(0), 4, 0), 4, 1)[:: 192 // size[0]]
+            other = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(picture[:, :: 256 // size[1]]), format="rgb24"
+            )
+            other.pts = 0
+            found = reader._frame(other).picture
+        assert found.shape == first.picture.shape
+        assert np.abs(found.astype(int) - first.picture).mean() < 8
+
+
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_frames_are_read_as_they_are_shown(tmp_path, rotation):
     source = write_clip(tmp_path / "turned.mp4", rotation=rotation, sound="")
