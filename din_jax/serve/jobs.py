@@ -169,8 +169,13 @@ class Queue:
         with self._changed:
             self._sweep()
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the thread that paints is there; of a closed queue, whether it still paints."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
-        """Cancels everything, and waits for the thread."""
+        """Cancels everything, and waits for the thread, `CLOSING` seconds at most."""
         with self._changed:
             self._closing = True
             for job in list(self._jobs.values()):

@@ -17,6 +17,7 @@ import functools
 import ipaddress
 import json
 import math
+import os
 import re
 import signal
 import socket
@@ -90,7 +91,12 @@ def run(flags: argparse.Namespace) -> int:
         load()
         # No sooner: Ctrl-C while libraries are loaded ends the process as it stands.
         with temporary_folder():
-            return serve(flags, page, listening)
+            status, painting = serve(flags, page, listening)
+    if painting:  # a thread that is inside XLA when the interpreter ends would abort the process
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def load() -> None:
@@ -101,8 +107,14 @@ def load() -> None:
         import din_jax.serve.protocol  # noqa: F401
 
 
-def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socket.socket) -> int:
-    """Serves what `load` has imported, at a socket that listens; the exit status."""
+def serve(
+    flags: argparse.Namespace, page: dict[str, PageFile], listening: socket.socket
+) -> tuple[int, bool]:
+    """Serves what `load` has imported, at a socket that listens.
+
+    Returns:
+      The exit status, and whether a picture is being painted yet, which cannot be stopped.
+    """
     import jax
 
     from din_jax.inference.cache import keep_programs
@@ -135,11 +147,14 @@ def serve(flags: argparse.Namespace, page: dict[str, PageFile], listening: socke
         )
         if hosts is None:
             print("note: all of the network may use it (docs/SERVE.md)", file=sys.stderr)
+        status = 0
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:  # how it is meant to end
             print("stopped", file=sys.stderr)
-    return 0
+        except SystemExit as end:  # of `terminable`
+            status = int(end.code)
+    return status, queue.at_work
 
 
 def listen(host: str, port: int) -> socket.socket:

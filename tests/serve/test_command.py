@@ -1,17 +1,21 @@
 """`din-jax serve` as it is typed: where it listens, what it leaves, how it ends."""
 
+import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 
+import httpx
 import pytest
 
 from din_jax.errors import UserError
 from din_jax.tools import page, serve
 from tests.page.conftest import exported, package, stylizer  # noqa: F401  fixtures
 
-from .load import Client, server
+from .load import ROOT, Client, server
 from .serving import drawn, png
 
 
@@ -44,6 +48,40 @@ def test_it_listens_here_alone_ends_when_told_and_leaves_nothing(small, tmp_path
     assert process.returncode == (0 if number == signal.SIGINT else serve.TERMINATED)
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == list(cache.iterdir()) == []
+
+
+IMPATIENT = """
+import sys
+import din_jax.serve.jobs
+from din_jax.tools.serve import main
+din_jax.serve.jobs.CLOSING = 0.1
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_it_ends_quietly_while_a_picture_is_being_painted(tmp_path, number):
+    """A thread inside XLA when the interpreter ends aborts the process; here it compiles."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT, "--port", "0"],
+        cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            url = process.stdout.readline().split(": ")[0]
+            sent = {"content": ("a.png", png(drawn(700, 900))), "style": (None, "waves")}
+            answer = httpx.post(f"{url}/api/v1/stylize", files=sent, timeout=60)
+            job, end = f"{url}/api/v1/jobs/{answer.json()['id']}", time.monotonic() + 60
+            while httpx.get(job).json()["state"] == "queued" and time.monotonic() < end:
+                time.sleep(0.02)
+            time.sleep(1)  # it has been traced, and XLA compiles it
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == (0 if number == signal.SIGINT else serve.TERMINATED), said
+    assert "exception" not in said and "Traceback" not in said
+    assert not any(tmp_path.glob("din_jax-serve-*"))
 
 
 def test_a_port_that_is_taken_is_a_sentence():
