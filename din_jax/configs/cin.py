@@ -26,7 +26,7 @@ from pathlib import Path
 
 from din_jax.config import Config, TrainConfig
 from din_jax.configs.din import DEMO, FAST, PAPER, PORTABLE
-from din_jax.data.decoding import list_images
+from din_jax.data.folders import FolderSource
 from din_jax.errors import UserError
 
 
@@ -39,8 +39,20 @@ def table_of(config: Config, styles: tuple[str, ...]) -> Config:
 
 
 def of_folder(folder: str) -> Config:
-    """The run whose styles are all pictures of a folder."""
-    names = tuple(path.stem for path in list_images(Path(folder)))
+    """The run whose styles are all usable pictures of a folder.
+
+    Raises:
+      UserError: two have one name, or there is none.
+    """
+    first: dict[str, Path] = {}
+    for path in FolderSource(folder).files:
+        if path.stem in first:
+            raise UserError(
+                f"'{first[path.stem]}' and '{path}' would be styles of one name, '{path.stem}': "
+                "rename one of them."
+            )
+        first[path.stem] = path
+    names = tuple(first)
     run = dataclasses.replace(
         PAPER,
         data=dataclasses.replace(PAPER.data, style=folder),

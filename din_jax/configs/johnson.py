@@ -22,6 +22,7 @@ from din_jax.config import Config, LossConfig, ModelConfig, OptimConfig, TrainCo
 from din_jax.configs.cin import table_of
 from din_jax.configs.din import DEMO, PAPER
 from din_jax.data.decoding import list_images
+from din_jax.data.inspection import why_bad
 from din_jax.errors import UserError
 
 NETWORK = ModelConfig(
@@ -61,6 +62,8 @@ def of_picture(name: str, model: ModelConfig, loss: LossConfig, variant: str) ->
             f"configs/{name}.py takes one painting or demo: --config configs/{name}.py:PICTURE, "
             f"not {variant!r}."
         )
+    if why := why_bad(path):
+        raise UserError(why)
     if [other.stem for other in list_images(path.parent)].count(path.stem) != 1:
         raise UserError(
             f"the folder of '{path}' must hold one picture named '{path.stem}', whatever its "

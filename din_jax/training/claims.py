@@ -35,7 +35,7 @@ def claim_run(run: Path, config: Config):
       UserError: the directory holds a run with other settings, or cannot be made.
     """
     path = run / "config.json"
-    if path.exists() and _has_checkpoints(run):
+    if path.exists() and has_checkpoints(run):
         # A cosine ends at the last step: with another one the rate would jump.
         fixed = {("train", "steps")} if config.optim.decay == "cosine" else set()
         old = read_config(path).to_dict()
@@ -59,7 +59,7 @@ def claim_data(run: Path, config: DataConfig):
     """
     found = {kind: _names(config, kind) for kind in ("content", "style")}
     path = run / "data.json"
-    if path.exists() and _has_checkpoints(run):
+    if path.exists() and has_checkpoints(run):
         old = _read(path)
         for kind, names in found.items():
             if old.get(kind, names) != names:
@@ -92,7 +92,8 @@ def _names(config: DataConfig, kind: str) -> dict:
     return {"pictures": len(source), "names": digest.hexdigest()}
 
 
-def _has_checkpoints(run: Path) -> bool:
+def has_checkpoints(run: Path) -> bool:
+    """Whether a run has begun, and would be resumed."""
     return any((run / "checkpoints").glob("[0-9]*"))
 
 

@@ -15,7 +15,7 @@ from din_jax.errors import UserError, interrupt
 from din_jax.models.network import VGGBackbone
 from din_jax.training.calls import Steps
 from din_jax.training.checkpoints import Checkpoints
-from din_jax.training.claims import claim_data, claim_run
+from din_jax.training.claims import claim_data, claim_run, has_checkpoints
 from din_jax.training.feed import HostFeed, ResidentFeed
 from din_jax.training.measures import Measures, Tracing, peak_memory
 from din_jax.training.mesh import (
@@ -35,6 +35,7 @@ from din_jax.training.spikes import Spikes
 from din_jax.training.state import Network, TrainState, count, create_state
 from din_jax.training.step import make_train_step
 from din_jax.training.validation import Validation
+from din_jax.weights.models import load_model
 
 
 class Trainer:
@@ -51,6 +52,9 @@ class Trainer:
         self._began = time.monotonic()
         self.mesh = make_mesh(config.train.fsdp)
         local_batch(config.train.batch, config.train.accumulate)  # refuses what does not divide it
+        self._given = None  # the model to begin from, which is loaded first: its name may be wrong
+        if config.train.initialize and not has_checkpoints(run):
+            self._given = load_model(config.train.initialize)
         claim_run(run, config)
         claim_data(run, config.data)
         vgg = load_loss_network(config)
@@ -95,8 +99,10 @@ class Trainer:
         if not self.config.train.initialize:
             return create(key)
         state = create(key)
+        given, self._given = self._given, None
+        given = given or load_model(self.config.train.initialize)
         variables = jax.device_put(
-            given_variables(self.config, state.variables),
+            given_variables(given, self.config, state.variables),
             {"params": self.shardings.params, "batch_stats": self.shardings.batch_stats},
         )
         state = state.replace(**variables)

@@ -12,7 +12,7 @@ from din_jax.training.objective import layers_needed
 from din_jax.training.rows import with_rows
 from din_jax.training.state import variables_of
 from din_jax.weights import VGGWeights, vgg19_of
-from din_jax.weights.models import load_model
+from din_jax.weights.models import LoadedModel
 
 RANDOM_NOTICE = (
     "Loss network: seeded RANDOM features (config.loss.network='random'). Losses are comparable "
@@ -57,8 +57,8 @@ def load_loss_network(config: Config) -> VGGWeights:
     return weights
 
 
-def given_variables(config: Config, fresh: Any) -> Any:
-    """The variables of the model `config.train.initialize`, made to fit the run's network.
+def given_variables(given: LoadedModel, config: Config, fresh: Any) -> Any:
+    """The variables of the model that is `config.train.initialize`, made to fit the run's network.
 
     A table of styles gets rows for all of the run's. Residual blocks that the model has not are
     added behind its own, silent, so that the deeper network starts as the same function; so is
@@ -68,9 +68,8 @@ def given_variables(config: Config, fresh: Any) -> Any:
       fresh: the variables of a run that starts from nothing.
 
     Raises:
-      UserError: no such model, or its variables have other shapes.
+      UserError: its variables have other shapes.
     """
-    given = load_model(config.train.initialize)
     variables, known = variables_of(given.model), given.config.model.styles
     if known and config.model.styles:
         variables = with_rows(variables, known, config.model.styles)

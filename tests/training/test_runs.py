@@ -124,6 +124,20 @@ def test_initialize_takes_the_parameters_of_a_run_or_a_file(tiny, changed, whole
     assert np.any(other != state.params["codes"]["level3"]["weight_net"]["first"]["kernel"])
 
 
+def test_initialize_is_asked_for_before_anything_is_made(tiny, changed, tmp_path):
+    with pytest.raises(UserError, match="no model 'nosuch'"):
+        Trainer(changed(tiny, train={"initialize": "nosuch"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_resumed_needs_no_more_what_it_began_with(tiny, changed, whole, tmp_path):
+    file = save_model(tmp_path / "m.safetensors", tiny, whole[1].variables, dtype="float32")
+    config = changed(tiny, train={"initialize": str(file), "steps": 1})
+    state = Trainer(config, tmp_path / "run").train()
+    file.unlink()
+    assert_equal(Trainer(config, tmp_path / "run").train().variables, state.variables)
+
+
 def test_initialize_makes_a_network_deeper(tiny, changed, whole, tmp_path):
     config = changed(tiny, model={"residuals": 1}, train={"initialize": str(whole[0])})
     params = Trainer(config, tmp_path).initial_state().params
