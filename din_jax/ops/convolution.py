@@ -19,6 +19,7 @@ from din_jax.ops.cpu.convolution import DIMENSIONS, conv2d_on_cpu
 from din_jax.ops.cpu.depthwise import depthwise_on_cpu
 from din_jax.ops.forms import by_platform
 from din_jax.ops.padding import check_border, concatenate_reflection
+from din_jax.ops.shapes import check_map
 
 
 def conv2d(
@@ -80,6 +81,7 @@ def _check(name: str, layout: str, x: Array, kernel: Array, stride: int):
             f"A {name} of x [B, H, W, I] takes a kernel {layout} with K odd, "
             f"not shapes {x.shape} and {kernel.shape}."
         )
+    check_map(x)
     if stride < 1:
         raise ValueError(f"The stride of a convolution is a whole number from 1 on, not {stride}.")
 

@@ -135,8 +135,12 @@ def normalized_dynamic_conv(
 
     Returns:
       [B, H, W, O] of the type of x.
+
+    Raises:
+      ValueError: shapes that do not fit, at trace time.
     """
     groups = _check(x, kernel, bias, form, dilation, halo)
+    affine.check(x)
     if form == "vmap" or kernel.shape[1] > 1 or (affine.matrix is not None and groups > 1):
         return dynamic_conv(affine(x), kernel, bias, form, dilation=dilation, halo=halo)
     if affine.matrix is not None:

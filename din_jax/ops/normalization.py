@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.shapes import check_map, check_pair
 from din_jax.ops.statistics import EPSILON, mean_and_std, mean_and_variance
 from din_jax.ops.widening import wide_type
 
@@ -31,7 +32,11 @@ class Affine(NamedTuple):
 
         The product is exact on every backend, as the whitening that gives such matrices is: with
         factors of 8 bits a whitened map has not the identity for a covariance.
+
+        Raises:
+          ValueError: shapes or types that do not fit, at trace time.
         """
+        self.check(x)
         wide = wide_type(x, self.mean)
         y = x.astype(wide) - self.mean[:, None, None].astype(wide)
         if self.scale is not None:
@@ -43,6 +48,18 @@ class Affine(NamedTuple):
             flat = y.reshape(b, h * w, c)
             y = jnp.matmul(flat, matrix, precision=lax.Precision.HIGHEST).reshape(b, h, w, c)
         return y
+
+    def check(self, x: Array):
+        """Raises ValueError for a map that is not of as many images and channels."""
+        check_map(x)
+        b, _, _, c = x.shape
+        for name, value in self._asdict().items():
+            sizes = (c, c) if name == "matrix" else (c,)
+            if value is not None and value.shape not in ((b, *sizes), (1, *sizes)):
+                raise ValueError(
+                    f"The {name} of an affine map of x {x.shape} is {(b, *sizes)}, or "
+                    f"{(1, *sizes)} for the whole batch, not {value.shape}."
+                )
 
 
 def instance_affine(x: Array, epsilon: float = EPSILON) -> Affine:
@@ -60,6 +77,9 @@ def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
 
     Returns:
       [B, H, W, C], mean 0 and variance var / (var + epsilon) in each channel.
+
+    Raises:
+      ValueError: no map [B, H, W, C] of a float type, at trace time.
     """
     return instance_affine(x, epsilon)(x)
 
@@ -69,13 +89,17 @@ def adain(content: Array, style: Array, epsilon: float = EPSILON) -> Array:
 
     Args:
       content: [B, H, W, C].
-      style: [B, H', W', C], any size.
+      style: [B, H', W', C], any size, or [1, H', W', C] for the whole batch.
       epsilon: inside both roots.
 
     Returns:
       [B, H, W, C] with the channel means and standard deviations of the style.
+
+    Raises:
+      ValueError: shapes or types that do not fit, at trace time.
     """
-    mean, std = mean_and_std(style, epsilon)
+    check_pair(content, style)
+    mean, std = mean_and_std(style.astype(wide_type(content, style)), epsilon)
     y = instance_norm(content, epsilon).astype(std.dtype)
     y = y * std[:, None, None] + mean[:, None, None]
     return y.astype(content.dtype)

@@ -9,6 +9,7 @@ from jax import Array
 from din_jax.ops import extent
 from din_jax.ops.cpu.padding import reflect_in_place, repeat_in_place
 from din_jax.ops.forms import by_platform
+from din_jax.ops.shapes import check_map
 
 
 def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
@@ -29,6 +30,7 @@ def reflect_pad(x: Array, rows: int, columns: int | None = None) -> Array:
     Raises:
       ValueError: the map is not larger than the padding.
     """
+    check_map(x, floats=False)
     columns = rows if columns is None else columns
     check_reflection(x, rows, columns)
     if not rows and not columns:

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array, lax
 
 from din_jax.ops.padding import check_border, repeat_border, zero_border
+from din_jax.ops.shapes import check_map
 from din_jax.ops.widening import wide_type
 
 _EXACT = lax.Precision.HIGHEST
@@ -28,6 +29,7 @@ def upsample_bilinear(x: Array, *, halo: bool = False) -> Array:
     With `halo` the map is [B, H + 2, W + 2, C] and brings the pixels around it, in the place of the
     repeated border.
     """
+    check_map(x)
     if halo:
         check_border(x, 1, halo)
     return _upsample(x, halo)
@@ -81,6 +83,7 @@ _upsample.defvjp(_upsample_forward, _upsample_backward)
 
 def upsample_nearest(x: Array) -> Array:
     """Every pixel becomes a 2 x 2 block, [B, H, W, C] -> [B, 2H, 2W, C]."""
+    check_map(x, floats=False)
     b, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
     return x.reshape(b, 2 * h, 2 * w, c)
@@ -97,6 +100,7 @@ def max_pool(x: Array) -> Array:
     of `reduce_window` takes some 60 times as long on CPU (131 against 2 ms on a [4, 128, 128, 64]
     map), that of the slices adds padded copies. Reverse mode only.
     """
+    check_map(x, floats=False)
     h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     x = x[:, :h, :w]
     with jax.named_scope("max_pool"):
@@ -155,6 +159,7 @@ def adaptive_average_pool(x: Array, rows: int, columns: int | None = None) -> Ar
     Returns:
       [B, rows, columns, C] of the type of x.
     """
+    check_map(x)
     columns = rows if columns is None else columns
     if x.shape[1:3] == (rows, columns):
         return x

@@ -8,8 +8,9 @@ import numpy as np
 from jax import Array, lax
 
 from din_jax.ops.normalization import instance_norm
+from din_jax.ops.shapes import check_map
 from din_jax.ops.statistics import EPSILON
-from din_jax.ops.widening import widen
+from din_jax.ops.widening import wide_type, widen
 
 
 def spatial_instance_norm(x: Array, weight: Array, bias: Array, epsilon: float = EPSILON) -> Array:
@@ -36,6 +37,7 @@ def spatial_instance_norm(x: Array, weight: Array, bias: Array, epsilon: float =
 
 def spatial_affine(x: Array, weight: Array, bias: Array) -> Array:
     """y[p] = weight[p] * x[p] + bias[p] of a map that is normalized already; the rest as above."""
+    check_map(x)
     b, h, w, c = x.shape
     for name, value in (("weight", weight), ("bias", bias)):
         if value.ndim != 4 or value.shape[0] != b or value.shape[3] != c:
@@ -45,7 +47,8 @@ def spatial_affine(x: Array, weight: Array, bias: Array) -> Array:
                 "channels."
             )
     weight, bias = resize_map(weight, h, w), resize_map(bias, h, w)
-    return (x.astype(weight.dtype) * weight + bias.astype(weight.dtype)).astype(x.dtype)
+    wide = wide_type(x, weight, bias)
+    return (x.astype(wide) * weight.astype(wide) + bias.astype(wide)).astype(x.dtype)
 
 
 def resize_map(x: Array, rows: int, columns: int) -> Array:
@@ -56,6 +59,7 @@ def resize_map(x: Array, rows: int, columns: int) -> Array:
     `F.interpolate(mode="bilinear", antialias=True)`; without antialias, 16 x 16 maps of noise
     reduced to 9 x 11 differ by more than their largest value.
     """
+    check_map(x, floats=False)
     with jax.named_scope("resize"):
         wide = widen(x)
         if x.shape[1:3] == (rows, columns):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.shapes import check_map, check_weights
 from din_jax.ops.widening import wide_type, widen
 
 EPSILON = 1e-5
@@ -24,7 +25,12 @@ def mean_and_variance(x: Array, weights: Array | None = None) -> tuple[Array, Ar
 
     Returns:
       Two arrays [B, C], float32 or wider.
+
+    Raises:
+      ValueError: shapes or types that do not fit, at trace time.
     """
+    check_map(x)
+    check_weights(x, weights)
     x = widen(x)
     shares = None if weights is None else _shares(weights)
     mean = _mean(x, shares)
@@ -37,11 +43,14 @@ def mean_and_covariance(x: Array, weights: Array | None = None) -> tuple[Array, 
     cov = 1/(HW) sum (x - mu) (x - mu)^T, products in full float32 on every backend; its diagonal is
     the variance. `x` and `weights` as in `mean_and_variance`.
     """
+    check_map(x)
+    check_weights(x, weights)
     x = widen(x)
     shares = None if weights is None else _shares(weights)
     mean = _mean(x, shares)
-    flat = (x - mean[:, None, None]).reshape(x.shape[0], -1, x.shape[-1])
-    weighted = flat / flat.shape[1] if shares is None else flat * shares.reshape(len(x), -1, 1)
+    b, h, w, c = x.shape
+    flat = (x - mean[:, None, None]).reshape(b, h * w, c)
+    weighted = flat / (h * w) if shares is None else flat * shares.reshape(b, h * w, 1)
     return mean, jnp.einsum("bni,bnj->bij", weighted, flat, precision=_EXACT)
 
 
@@ -99,6 +108,7 @@ def gram_matrix(x: Array) -> Array:
     Float32 or wider, products in full float32 on every backend and under every
     `jax.default_matmul_precision`.
     """
+    check_map(x)
     _, h, w, c = x.shape
     flat = x.reshape(x.shape[0], h * w, c)
     wide = wide_type(x)

@@ -13,7 +13,8 @@ import numpy as np
 from jax import Array, lax
 
 from din_jax.ops.cpu.convolution import DIMENSIONS
-from din_jax.ops.widening import widen
+from din_jax.ops.shapes import check_map
+from din_jax.ops.widening import wide_type
 
 SMALLEST_NORM = 1e-12  # of a patch: one of zeros is like none
 
@@ -38,6 +39,8 @@ def style_swap(content: Array, style: Array, side: int = 3, stride: int = 1) -> 
     Raises:
       ValueError: channels or batches differ, or a map is smaller than a patch; at trace time.
     """
+    for x in (content, style):
+        check_map(x)
     if content.shape[::3] != style.shape[::3]:
         raise ValueError(
             "Style swap takes maps [B, H, W, C] of one batch and one number of channels, not "
@@ -50,9 +53,12 @@ def style_swap(content: Array, style: Array, side: int = 3, stride: int = 1) -> 
             f"and a stride from 1 on, not {side} and {stride}."
         )
 
+    wide = wide_type(content, style)
+
     def one(pair: tuple[Array, Array]) -> Array:
-        rows, columns = _matches(*map(widen, pair), side, stride)
-        return _rebuilt(pair[1], rows, columns, pair[0].shape[:2], side)
+        rows, columns = _matches(*(x.astype(wide) for x in pair), side, stride)
+        total = jnp.zeros(pair[0].shape, wide)
+        return _rebuilt(total, pair[1], rows, columns, side)
 
     return lax.map(one, (content, style)).astype(content.dtype)
 
@@ -84,10 +90,9 @@ def _matches(content: Array, style: Array, side: int, stride: int) -> tuple[Arra
     return best // across * stride, best % across * stride
 
 
-def _rebuilt(style: Array, rows: Array, columns: Array, size: tuple[int, int], side: int) -> Array:
-    """The matched patches laid where they belong, [H, W, C]; their mean where they overlap."""
-    total = jnp.zeros((*size, style.shape[2]), widen(style).dtype)
-    count = np.zeros(size, total.dtype)
+def _rebuilt(total: Array, style: Array, rows: Array, columns: Array, side: int) -> Array:
+    """The matched patches laid on zeros [H, W, C]; their mean where they overlap."""
+    count = np.zeros(total.shape[:2], total.dtype)
     h, w = rows.shape
     for i in range(side):
         for j in range(side):

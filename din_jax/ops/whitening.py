@@ -10,24 +10,30 @@ map 0.02 to 0.03 against 0.16 to 0.18).
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from din_jax.ops.shapes import check_pair
 from din_jax.ops.statistics import EPSILON, mean_and_covariance
+from din_jax.ops.widening import wide_type
 
 
 def covariance_root(covariance: Array, epsilon: float = EPSILON) -> Array:
     """(cov + epsilon)^(1/2): the symmetric matrix that gives white maps this covariance.
 
     Args:
-      covariance: [B, C, C], symmetric, no eigenvalue below zero but for rounding.
+      covariance: [B, C, C], symmetric, no eigenvalue below zero but for rounding; float32 or wider.
       epsilon: added to every eigenvalue, inside the root as in `mean_and_std`: on a diagonal
         covariance this is the standard deviation of AdaIN.
 
     Returns:
-      [B, C, C]. Reverse mode only; the gradient is finite where eigenvalues are equal.
+      [B, C, C]. Reverse mode only; gradients of every order are finite where eigenvalues are equal.
+
+    Raises:
+      ValueError: shapes or types that do not fit, at trace time.
     """
     return _root(covariance, epsilon, False)
 
@@ -43,51 +49,91 @@ def inverse_covariance_root(covariance: Array, epsilon: float = EPSILON) -> Arra
 def wct(content: Array, style: Array, epsilon: float = EPSILON) -> Array:
     """Content maps with the mean and covariance of style maps (Li et al. 2017c), [B, H, W, C].
 
-    y = cov_s^(1/2) cov_c^(-1/2) (content - mu_c) + mu_s, epsilon added to both covariances. Reverse
-    mode only.
+    y = cov_s^(1/2) cov_c^(-1/2) (content - mu_c) + mu_s, epsilon added to both covariances. The
+    style is of any size, of the content's batch or of 1. Reverse mode only.
+
+    Raises:
+      ValueError: shapes or types that do not fit, at trace time.
     """
-    mean, covariance = mean_and_covariance(content)
+    check_pair(content, style)
+    x, style = (v.astype(wide_type(content, style)) for v in (content, style))
+    mean, covariance = mean_and_covariance(x)
     to_mean, to_covariance = mean_and_covariance(style)
-    matrix = jnp.matmul(
-        inverse_covariance_root(covariance, epsilon),
-        covariance_root(to_covariance, epsilon),
-        precision=lax.Precision.HIGHEST,
+    matrix = _exact(
+        inverse_covariance_root(covariance, epsilon), covariance_root(to_covariance, epsilon)
     )
-    centered = content.astype(mean.dtype) - mean[:, None, None]
-    flat = centered.reshape(len(content), -1, content.shape[-1])
-    y = jnp.matmul(flat, matrix, precision=lax.Precision.HIGHEST).reshape(content.shape)
+    b, h, w, c = x.shape
+    flat = (x - mean[:, None, None]).reshape(b, h * w, c)
+    y = _exact(flat, matrix).reshape(x.shape)
     return (y + to_mean[:, None, None]).astype(content.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _root(covariance: Array, epsilon: float, inverse: bool) -> Array:
-    return _root_forward(covariance, epsilon, inverse)[0]
+_exact = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 
-def _root_forward(covariance, epsilon, inverse):
-    values, vectors = _decomposed(covariance)
-    roots = jnp.sqrt(jnp.maximum(values, 0) + epsilon)
-    return _rebuild(vectors, (1 / roots if inverse else roots)[:, :, None]), (roots, vectors)
+class _Frame(NamedTuple):
+    """Where a root is diagonal: its roots of eigenvalues [B, C], and eigenvectors [B, C, C].
 
-
-def _root_backward(epsilon, inverse, saved, gradient):
-    """Daleckii & Krein: in the eigenvectors' frame entry (i, j) is times (f_i - f_j)/(l_i - l_j).
-
-    For roots r = sqrt(l) that quotient is 1 / (r_i + r_j), for inverse roots
-    -1 / (r_i r_j (r_i + r_j)): finite for equal eigenvalues, where that of eigenvectors is not.
+    Numbers without a gradient: that of eigenvectors is infinite for equal eigenvalues.
     """
-    roots, vectors = saved
-    rows, columns = roots[:, :, None], roots[:, None, :]
-    quotient = 1 / (rows + columns)
-    if inverse:
-        quotient = -quotient / (rows * columns)
-    exact = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-    inside = exact(exact(jnp.swapaxes(vectors, 1, 2), gradient), vectors)
-    inside = (inside + jnp.swapaxes(inside, 1, 2)) / 2
-    return (exact(exact(vectors, quotient * inside), jnp.swapaxes(vectors, 1, 2)),)
+
+    roots: Array
+    vectors: Array
+
+    def root(self, inverse: bool) -> Array:
+        return _rebuild(self.vectors, (1 / self.roots if inverse else self.roots)[:, :, None])
 
 
-_root.defvjp(_root_forward, _root_backward)
+def _root(covariance: Array, epsilon: float, inverse: bool) -> Array:
+    shape, kind = covariance.shape, covariance.dtype
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise ValueError(f"Covariances are [B, C, C], not of shape {shape}.")
+    if not jnp.issubdtype(kind, jnp.floating) or kind.itemsize < 4:
+        raise ValueError(f"Covariances are float32 or wider, not {kind}: convert them first.")
+    values, vectors = _decomposed(lax.stop_gradient(covariance))
+    frame = _Frame(jnp.sqrt(jnp.maximum(values, 0) + epsilon), vectors)
+    return _as_root(covariance, frame.root(inverse), frame, inverse)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _as_root(covariance: Array, root: Array, frame: _Frame, inverse: bool) -> Array:
+    """The root, whose gradient goes to the covariance."""
+    return root
+
+
+def _as_root_forward(covariance, root, frame, inverse):
+    # What the gradient is a function of: a root that itself has a gradient.
+    plain = _as_root(covariance, frame.root(False) if inverse else root, frame, False)
+    return (_as_root(covariance, root, frame, True) if inverse else plain), (plain, frame)
+
+
+def _as_root_backward(inverse, saved, gradient):
+    """The X for which R X + X R is the gradient, R the root; -R (R X + X R) R for the inverse root.
+
+    In the frame of R entry (i, j) of the gradient is divided by r_i + r_j, or times
+    -1 / (r_i r_j (r_i + r_j)): Daleckii & Krein's (f_i - f_j) / (l_i - l_j), finite for equal
+    eigenvalues. Said as a linear system so that JAX differentiates X by R and not by the frame.
+    """
+    root, frame = saved
+
+    def product(x):
+        y = _exact(root, x) + _exact(x, root)
+        return -_exact(_exact(root, y), root) if inverse else y
+
+    def solve(_, y):
+        rows, columns = frame.roots[:, :, None], frame.roots[:, None, :]
+        quotient = 1 / (rows + columns)
+        if inverse:
+            quotient = -quotient / (rows * columns)
+        across = jnp.swapaxes(frame.vectors, 1, 2)
+        inside = _exact(_exact(across, y), frame.vectors)
+        inside = (inside + jnp.swapaxes(inside, 1, 2)) / 2
+        return _exact(_exact(frame.vectors, quotient * inside), across)
+
+    return lax.custom_linear_solve(product, gradient, solve, symmetric=True), None, None
+
+
+_as_root.defvjp(_as_root_forward, _as_root_backward)
 
 
 def _decomposed(covariance: Array) -> tuple[Array, Array]:
@@ -115,5 +161,4 @@ def _eigh_one_by_one(covariance: Array) -> tuple[Array, Array]:
 
 def _rebuild(vectors: Array, values: Array) -> Array:
     """V diag(values) V^T; values [B, C, 1]."""
-    scaled = jnp.swapaxes(vectors, 1, 2) * values
-    return jnp.matmul(vectors, scaled, precision=lax.Precision.HIGHEST)
+    return _exact(vectors, jnp.swapaxes(vectors, 1, 2) * values)

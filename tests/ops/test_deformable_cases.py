@@ -166,6 +166,34 @@ def test_the_slope_at_every_boundary_is_the_one_to_the_right_and_below(rng, form
     np.testing.assert_array_equal(to_x, weights)
 
 
+@pytest.mark.parametrize("form", ["taps", "im2col"])
+@pytest.mark.parametrize("far", [-1000.0, 1000.0])
+def test_taps_outside_read_nothing_of_a_map_that_is_no_number(rng, form, far):
+    x = jnp.full((1, 4, 5, 4), jnp.nan)
+    offsets, mask = jnp.full((1, 4, 5, 18), far), jnp.ones((1, 4, 5, 9))
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 2)), jnp.float32)
+
+    def loss(offsets, mask, kernel):
+        y = deformable_conv(x, offsets, kernel, mask=mask, form=form)
+        return y.sum(), y
+
+    (to_offsets, to_mask, to_kernel), y = jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))(
+        offsets, mask, kernel
+    )
+    for array in (y, to_offsets, to_mask, to_kernel):
+        np.testing.assert_array_equal(array, 0)
+
+
+@pytest.mark.parametrize("form", ["taps", "im2col"])
+def test_a_pixel_that_is_no_number_reaches_as_far_as_the_taps(form):
+    x = jnp.ones((1, 6, 7, 2)).at[0, 0, 0].set(jnp.nan)
+    offsets = jnp.zeros((1, 6, 7, 18))
+    y = deformable_conv(x, offsets, jnp.ones((3, 3, 2, 2)), form=form)
+    expected = np.zeros((6, 7), bool)
+    expected[:2, :2] = True
+    np.testing.assert_array_equal(np.isnan(y[0, :, :, 1]), expected)
+
+
 def test_torchvisions_wrong_sizes_are_refused(rng):
     x, offset, weight, bias, mask = case(rng, 2, 1)
     with pytest.raises(ValueError, match="offsets need groups . 18 channels.*not 2 channels"):

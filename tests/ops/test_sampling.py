@@ -58,6 +58,22 @@ def test_a_position_that_is_not_a_number_gives_none(rng):
     np.testing.assert_array_equal(np.isnan(sample(x, positions))[0, :, 0], [1, 1, 0])
 
 
+@pytest.mark.parametrize("far", [-50.0, -1.0, 3.0, 50.0])
+def test_a_point_outside_reads_nothing_of_a_map_that_is_no_number(far):
+    x = jnp.full((1, 3, 4, 2), jnp.nan)
+    positions = jnp.asarray([[[far, far], [far, 1.0], [1.0, far + (far == 3)], [1.0, 1.0]]])
+    value, pull = jax.vjp(sample, x, positions)
+    np.testing.assert_array_equal(np.isnan(value)[0, :, 0], [0, 0, 0, 1])
+    np.testing.assert_array_equal(value[:, :3], 0)
+    np.testing.assert_array_equal(pull(jnp.ones_like(value))[1][:, 0], 0)
+
+
+def test_a_pixel_that_is_no_number_is_read_where_it_has_a_weight():
+    x = jnp.ones((1, 3, 4, 1)).at[0, 0, 0].set(jnp.inf)
+    positions = jnp.asarray([[[0, 0], [0.5, 0.5], [-0.5, 0], [0, 1], [1, 0], [2, 3]]], jnp.float32)
+    np.testing.assert_array_equal(sample(x, positions)[0, :, 0], 3 * [np.inf] + 3 * [1])
+
+
 def test_gradients_match_finite_differences(rng, reference):
     x = rng.normal(size=(2, 3, 4, 2))
     positions, weights = off_pixels(rng, -2, 5, (2, 6, 2)), rng.normal(size=(2, 6, 2))

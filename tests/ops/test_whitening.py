@@ -88,6 +88,58 @@ def test_gradients_match_finite_differences_and_stay_finite(rng, root):
         assert np.isfinite(gradient(jnp.asarray(same[None], jnp.float32))).all()
 
 
+def second_derivative(function, x, direction):
+    """The gradient's slope along a direction, by JAX and by differences of the gradient."""
+    gradient = jax.jit(jax.grad(function))
+    product = jax.jit(jax.grad(lambda x: (jax.grad(function)(x) * direction).sum()))(x)
+    step = 1e-5
+    slope = (gradient(x + step * direction) - gradient(x - step * direction)) / (2 * step)
+    return np.asarray(product), np.asarray(slope)
+
+
+@pytest.mark.parametrize("root", [covariance_root, inverse_covariance_root])
+@pytest.mark.parametrize("values", [(2, 2, 2, 2), (1, 1, 2, 3), (0.5, 1, 2, 3)])
+def test_second_derivatives_of_roots_match_differences_of_the_first(rng, root, values):
+    weights = rng.normal(size=(1, 4, 4))
+    frame, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    with jax.enable_x64(True):
+        covariance = jnp.asarray((frame * values) @ frame.T)[None]
+        direction = jnp.asarray(rng.normal(size=(1, 4, 4)))
+
+        def function(x):
+            return jnp.sin(weights * root(x)).sum()
+
+        product, slope = second_derivative(function, covariance, direction)
+        np.testing.assert_allclose(product, slope, rtol=1e-6, atol=1e-7)
+
+        def once(x):
+            return (jax.grad(function)(x) * direction).sum()
+
+        product, slope = second_derivative(once, covariance, direction)  # third ones
+        np.testing.assert_allclose(product, slope, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["content", "style"])
+def test_second_derivatives_of_wct_are_finite_where_channels_are_dead(rng, place):
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=(2, 6, 5, 4))).at[..., 2:].set(0)
+        other, direction = jnp.asarray(rng.normal(size=(2, 2, 6, 5, 4)))
+
+        def function(x):
+            y = wct(x, other, 1e-2) if place == "content" else wct(other, x, 1e-2)
+            return jnp.sin(y).sum()
+
+        product, slope = second_derivative(function, x, direction)
+        np.testing.assert_allclose(product, slope, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("root", [covariance_root, inverse_covariance_root])
+def test_forward_over_reverse_is_refused_and_gives_no_numbers(root):
+    x = jnp.eye(3)[None]
+    with pytest.raises(TypeError, match="forward-mode .* custom_vjp"):
+        jax.jvp(jax.grad(lambda x: root(x).sum()), (x,), (x,))
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the CPU's library")
 @pytest.mark.parametrize("form", ["auto", "conv"])
 def test_matrices_are_decomposed_one_by_one_on_a_cpu(form):

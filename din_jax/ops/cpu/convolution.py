@@ -96,7 +96,7 @@ def _by_column_pairs(padded: Array, kernel: Array, size: tuple[int, int]) -> Arr
     strips = _strips(height, span * side * taps * 4 * inputs * outputs)
     rows = -(-height // strips)
     padded = jnp.pad(padded, ((0, 0), (0, strips * rows - height), (0, 2 * span - read), (0, 0)))
-    padded = padded.reshape(b, -1, span, 2 * inputs)
+    padded = padded.reshape(b, padded.shape[1], span, 2 * inputs)
     starts = [i * rows for i in range(strips)]
     padded = jnp.concatenate([padded[:, i : i + rows + side - 1] for i in starts], 2)
     columns = [jnp.pad(kernel, ((0, 0), (j, 1 - j), (0, 0), (0, 0))) for j in range(2)]

@@ -43,7 +43,9 @@ def shift_add(padded: Array, side: int) -> Array:
 
 def _turned(x: Array, side: int) -> Array:
     """The taps in reverse order: [B, H, W, K K C]."""
-    return x.reshape(*x.shape[:3], side**2, -1)[..., ::-1, :].reshape(x.shape)
+    *pixels, channels = x.shape
+    taps = x.reshape(*pixels, side**2, channels // side**2)
+    return taps[..., ::-1, :].reshape(x.shape)
 
 
 def _im2col_backward(side: int, _: None, gradient: Array) -> tuple[Array]:
