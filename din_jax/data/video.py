@@ -1,10 +1,9 @@
-"""Videos in and out through PyAV: frames upright and in RGB, their times kept, the sound copied.
+"""Videos read through PyAV: frames upright and in RGB, their times, and packets of their sound.
 
 PyAV is the extra `video`; nothing else here needs it, so it is imported where it is used.
 """
 
 import contextlib
-import errno
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -29,9 +28,8 @@ _OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi",
     "protocol_whitelist": "file",
 }
-_UNSPECIFIED, _BT709, _SMPTE170M, _LIMITED = 2, 1, 6, 1  # of ISO/IEC 23091-2
+_UNSPECIFIED, _BT709, _SMPTE170M = 2, 1, 6  # of ISO/IEC 23091-2
 _HD_ROWS = 720  # from here on an unspecified matrix is BT.709's
-_LARGEST_MPEG4_CLOCK = 65535
 
 
 class VideoError(UserError):
@@ -171,10 +169,10 @@ class VideoReader:
             raise VideoError(f"a frame of '{self.path}' has more than {MAX_FRAME_PIXELS} px.")
         time = self._next_time if frame.pts is None else frame.pts
         self._next_time = max(self._next_time, time) + max(1, round(1 / self.rate / self.clock))
-        matrix = None if int(frame.colorspace) != _UNSPECIFIED else _matrix(self._av, self.colors)
+        matrix = None if int(frame.colorspace) != _UNSPECIFIED else matrix_of(self._av, self.colors)
         width, height = self._decoded_size  # of the first, to which later ones are scaled
         rgb = frame.reformat(
-            width, height, "rgb24", src_colorspace=matrix, interpolation=_interpolation(self._av)
+            width, height, "rgb24", src_colorspace=matrix, interpolation=interpolation_of(self._av)
         ).to_ndarray()
         self._decoded_size = rgb.shape[1::-1]
         quarters = round(frame.rotation / 90)  # by which it is shown turned, counterclockwise
@@ -202,95 +200,6 @@ class VideoReader:
         self.close()
 
 
-class VideoWriter:
-    """A video with the frame times, the shape of pixels, the colors and the sound of another.
-
-    H.264 where FFmpeg has it, else MPEG-4 part 2, both yuv420p: of odd sides the last row or column
-    is left out.
-
-    Args:
-      path: the file to write.
-      kind: suffix of the format: ".mp4", ".mov" or ".mkv".
-      source: the video that frames, times and packets come from.
-
-    Raises:
-      VideoError: the format cannot hold the source's sound.
-    """
-
-    def __init__(self, path: Path, kind: str, source: VideoReader):
-        self._av = av = import_av()
-        self._path, self._source = path, source
-        options = {} if kind == ".mkv" else {"movflags": "+faststart"}
-        self._container = av.open(str(path), "w", format=FORMATS[kind], options=options)
-        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        self._stream = stream = self._container.add_stream(codec, rate=source.rate)
-        stream.width, stream.height = (side - side % 2 for side in source.size)
-        stream.pix_fmt = "yuv420p"
-        clock = source.clock
-        if codec == "mpeg4" and clock.denominator > _LARGEST_MPEG4_CLOCK:
-            clock = Fraction(1, _LARGEST_MPEG4_CLOCK)
-        context = stream.codec_context
-        context.time_base = self._clock = clock
-        context.options = {"crf": "18"} if codec == "libx264" else {"q": "2"}
-        context.color_primaries, context.color_trc, context.colorspace = source.colors
-        context.color_range = _LIMITED
-        if source.aspect is not None:
-            context.sample_aspect_ratio = source.aspect
-        self._matrix = _matrix(av, source.colors)
-        self._last = None
-        try:
-            self._sounds = {
-                sound: self._container.add_stream_from_template(sound) for sound in source.sounds
-            }
-            self._container.start_encoding()
-        except (av.FFmpegError, ValueError) as error:
-            self._container.close()
-            if getattr(error, "errno", None) == errno.ENOSPC:
-                raise
-            kinds = ", ".join(sound.codec_context.name for sound in source.sounds)
-            raise VideoError(
-                f"the sound of '{source.path}' ({kinds or 'none'}) cannot be copied to a {kind} "
-                "file; write a .mkv."
-            ) from error
-
-    def write(self, frame: Frame):
-        """Encodes a frame; one that comes no later than the one before is left out."""
-        time = round(frame.time * self._source.clock / self._clock)
-        if self._last is not None and time <= self._last:
-            return
-        self._last = time
-        height, width = self._stream.height, self._stream.width
-        picture = np.ascontiguousarray(frame.picture[:height, :width])
-        encoded = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
-        encoded = encoded.reformat(
-            format="yuv420p",
-            dst_colorspace=self._matrix,
-            interpolation=_interpolation(self._av),
-        )
-        encoded.pts, encoded.time_base = time, self._clock
-        self._container.mux(self._stream.encode(encoded))
-
-    def copy(self, packet):
-        """Writes a packet of the source's sound as it is."""
-        packet.stream = self._sounds[packet.stream]
-        self._container.mux(packet)
-
-    def finish(self):
-        """Writes what the encoder still holds, and the file's end."""
-        self._container.mux(self._stream.encode())
-        self._container.close()
-
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            self.finish()
-        else:
-            with contextlib.suppress(Exception):  # of a file that is thrown away
-                self._container.close()
-
-
 def batches_of(
     parts: Iterator["Frame | Any"], batch: int
 ) -> Iterator[tuple[list[Frame], Sequence[Any]]]:
@@ -309,13 +218,13 @@ def batches_of(
         yield frames, packets
 
 
-def _interpolation(av) -> int:
+def interpolation_of(av) -> int:
     """How swscale is to round: its default makes a picture two levels darker each time."""
     kinds = av.video.reformatter.Interpolation
     return kinds.BICUBIC | kinds.ACCURATE_RND | kinds.FULL_CHR_H_INT | kinds.FULL_CHR_H_INP
 
 
-def _matrix(av, colors: tuple[int, int, int]):
+def matrix_of(av, colors: tuple[int, int, int]):
     """What swscale calls the matrix of a video's colors."""
     kinds = av.video.reformatter.Colorspace
     known = {_BT709: kinds.ITU709, 4: kinds.FCC, 7: kinds.SMPTE240M, 9: kinds.BT2020}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from din_jax.data.video import Frame, VideoReader, VideoWriter, batches_of
+from din_jax.data.video import Frame, VideoReader, batches_of
+from din_jax.data.video_writer import VideoWriter
 from din_jax.inference.steady import SteadyEngine
 from din_jax.inference.stylizer import Stylizer
 

@@ -9,11 +9,11 @@ from din_jax.data.video import (
     Frame,
     VideoError,
     VideoReader,
-    VideoWriter,
     batches_of,
     import_av,
     is_video,
 )
+from din_jax.data.video_writer import VideoWriter
 
 from .clips import TIMES, described, drawn_frame, write_clip
 

@@ -61,7 +61,7 @@ def test_what_fails_in_the_middle_leaves_nothing(din_jax, folder, stylizer, monk
         stylizer.failing = fail_late(KeyboardInterrupt)
     else:
         full = fail_late(OSError, 28, "No space left on device")
-        write = "din_jax.data.video.VideoWriter.write"
+        write = "din_jax.data.video_writer.VideoWriter.write"
         monkeypatch.setattr(write, lambda writer, frame: full(frame))
     done = din_jax("stylize", "a.mp4", "b.mp4", "-s", "a.png", "-o", "out", "--batch", "2")
     assert files("out") == []
