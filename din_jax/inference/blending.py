@@ -21,7 +21,7 @@ from din_jax.inference.engine import Engine
 from din_jax.inference.masks import split_by_level
 from din_jax.inference.mixing import mix_codes
 from din_jax.layers.codes import LayerCode, StyleCode, channel_code
-from din_jax.layers.mixtures import Regions
+from din_jax.layers.mixtures import Regions, each_mask
 from din_jax.layers.normalizers import Moments
 from din_jax.layers.sources import ComputedSource
 from din_jax.ops.statistics import EPSILON
@@ -180,15 +180,14 @@ def _painted(
     mixed = tuple(own if number is None else codes[number] for number in numbers)
     if len(mixed) == 1:  # whose mask is 1 everywhere
         return _whole(engine, [content], [visible], mixed[0], options)[0]
-    mixture = Regions(mixed, {level: part[:, None] for level, part in masks.items()})
+    mixture = Regions(mixed, each_mask(lambda part: part[:, None], masks))
     if own is None and visible is None:
         return engine.stylize([content], mixture, **options)[0]
     seen = mixture
     if visible is not None:  # what is hidden is a region that none is normalized by
-        parts = {id(x): np.concatenate([x * visible, 1 - visible[None]]) for x in masks.values()}
-        seen = Regions(
-            (*mixed, mixed[0]), {level: parts[id(x)][:, None] for level, x in masks.items()}
-        )
+        hidden = 1 - visible[None]
+        parts = each_mask(lambda part: np.concatenate([part * visible, hidden])[:, None], masks)
+        seen = Regions((*mixed, mixed[0]), parts)
     (statistics,) = engine.statistics([content], seen, **options)
     whole = {} if own is None else _statistics(engine, content, visible, own, options)
     statistics = {

@@ -44,11 +44,14 @@ class Regions(NamedTuple):
 
 
 def each_mask(function: Callable[[Any], Any], masks: Any) -> Any:
-    """A function of masks, or of those of each level; of the same array it is called once."""
+    """A function of masks, or of those of each level; levels of one array have one result."""
     if not isinstance(masks, Mapping):
         return function(masks)
-    found = {id(x): function(x) for x in {id(x): x for x in masks.values()}.values()}
-    return {level: found[id(x)] for level, x in masks.items()}
+    found: dict[int, Any] = {}
+    for array in masks.values():
+        if id(array) not in found:
+            found[id(array)] = function(array)
+    return {level: found[id(array)] for level, array in masks.items()}
 
 
 LayerMixture = AnyCode | Blend | Regions

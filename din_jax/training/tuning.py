@@ -43,7 +43,7 @@ class Tuning:
     Attributes:
       rate: Adam's, of kernels and biases alike.
       batch: crops a step, of the size and at the scales of the model's training. In equal time one
-        crop a step goes further than four (docs/RESULTS.md): steps are short, not noise.
+        crop a step goes further than four (docs/RESULTS.md).
       crops: how many there are, a `SHARE`th of them held out to judge by.
       seed: of the crops.
     """
